@@ -1,0 +1,269 @@
+//! What servers sign about themselves, and devices about theirs. Source: `docs/protocol.md`, sections 7.2, 9.2, 9.4.
+
+use crate::limits::{MAX_RECORD, MAX_SHARD_BITS};
+use crate::{
+    Carrier, DecodeError, DeviceId, Features, GossipAddr, RouterId, ServerId, Tag, UserId, field, shape, wire,
+};
+use bytes::Bytes;
+use prost::Message as _;
+
+/// Flags of a [`ServerRecord`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct RecordFlags(u32);
+
+impl RecordFlags {
+    /// Others may dial it.
+    pub const DIALABLE: Self = Self(1);
+    /// It carries for others; without this it is a leaf.
+    pub const TRANSIT: Self = Self(2);
+    /// It is about to stop.
+    pub const DRAINING: Self = Self(4);
+    /// It takes no new peers.
+    pub const PEERS_CLOSED: Self = Self(8);
+
+    /// The flags with these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The bits on the wire.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A server about itself: where it is and whom it is linked with. The newest (epoch, seq) counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
+pub struct ServerRecord {
+    /// Who says so; true once the signature is verified.
+    pub server: ServerId,
+    /// Its wall clock when it started, in milliseconds, raised above any of its own heard before.
+    pub epoch: u64,
+    /// Counts its records of this epoch.
+    pub seq: u64,
+    /// Its wall clock when it wrote this, in Unix milliseconds.
+    pub issued_ms: u64,
+    /// Where it can be dialled.
+    pub addrs: Vec<GossipAddr>,
+    /// What it is.
+    pub flags: RecordFlags,
+    /// The servers that it has links with.
+    pub neighbours: Vec<RouterId>,
+    /// The newest protocol version that it speaks.
+    pub version: u32,
+    /// The features that it has.
+    pub features: Features,
+}
+
+/// `None` for a carrier of a later version, which is left out and no fault.
+pub(crate) fn addr_from_wire(addr: &wire::Addr) -> Result<Option<GossipAddr>, DecodeError> {
+    let port = u16::try_from(addr.port)
+        .map_err(|_| DecodeError::Value { field: "port", value: addr.port.into() })?;
+    let ip = field::ip("ip", &addr.ip)?.to_canonical();
+    let carrier = match addr.proto {
+        0 => return Err(DecodeError::Value { field: "proto", value: 0 }),
+        1 => Carrier::Tcp,
+        2 => Carrier::Ws,
+        _ => return Ok(None),
+    };
+    Ok(Some(GossipAddr { ip, port, carrier }))
+}
+
+pub(crate) fn addr_to_wire(addr: &GossipAddr) -> wire::Addr {
+    let proto = match addr.carrier {
+        Carrier::Tcp => 1,
+        Carrier::Ws => 2,
+    };
+    wire::Addr { ip: field::ip_bytes(addr.ip), port: addr.port.into(), proto }
+}
+
+impl ServerRecord {
+    /// The body's bytes: what is signed.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        wire::ServerRecord {
+            server: Bytes::copy_from_slice(self.server.as_bytes()),
+            epoch: self.epoch,
+            seq: self.seq,
+            issued_ms: self.issued_ms,
+            addrs: self.addrs.iter().map(addr_to_wire).collect(),
+            flags: self.flags.bits(),
+            neighbours: self.neighbours.iter().map(|router| router.0).collect(),
+            version: self.version,
+            features: self.features.bits(),
+        }
+        .encode_to_vec()
+        .into()
+    }
+
+    /// Reads a body. The signature is not looked at.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is none, too long, or breaks a bound of section 4.2.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_RECORD {
+            return Err(DecodeError::TooLarge { what: "ServerRecord", len: bytes.len(), max: MAX_RECORD });
+        }
+        shape::check(&bytes, &shape::SERVER_RECORD)?;
+        let record =
+            wire::ServerRecord::decode(bytes).map_err(|_| DecodeError::Malformed { what: "ServerRecord" })?;
+        let addrs: Vec<Option<GossipAddr>> =
+            record.addrs.iter().map(addr_from_wire).collect::<Result<_, _>>()?;
+        Ok(Self {
+            server: ServerId::new(field::fixed("server", &record.server)?),
+            epoch: record.epoch,
+            seq: record.seq,
+            issued_ms: record.issued_ms,
+            addrs: addrs.into_iter().flatten().collect(),
+            flags: RecordFlags::from_bits(record.flags),
+            neighbours: record.neighbours.into_iter().map(RouterId).collect(),
+            version: record.version,
+            features: Features::from_bits(record.features),
+        })
+    }
+}
+
+/// A part of the tags that a server wants: those whose top `bits` bits are `shard`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
+pub struct InterestShard {
+    /// Who says so; true once the signature is verified.
+    pub server: ServerId,
+    /// The epoch of the server's record.
+    pub epoch: u64,
+    /// Counts all its shards of this epoch.
+    pub seq: u64,
+    /// Into how many parts the tags are cut: 2 to the power of this.
+    pub bits: u32,
+    /// Which part this is.
+    pub shard: u32,
+    /// The tags, ascending.
+    pub tags: Vec<Tag>,
+}
+
+impl InterestShard {
+    /// The part that a tag belongs to when the tags are cut into 2 to the power of `bits` parts.
+    #[must_use]
+    pub const fn of_tag(tag: Tag, bits: u32) -> u32 {
+        if bits == 0 { 0 } else { (tag.0 >> (64 - if bits > 32 { 32 } else { bits })) as u32 }
+    }
+
+    /// The body's bytes: what is signed.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        wire::InterestShard {
+            server: Bytes::copy_from_slice(self.server.as_bytes()),
+            epoch: self.epoch,
+            seq: self.seq,
+            bits: self.bits,
+            shard: self.shard,
+            tags: self.tags.iter().map(|tag| tag.0).collect(),
+        }
+        .encode_to_vec()
+        .into()
+    }
+
+    /// Reads a body. The signature is not looked at.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is none, has too many tags, or tags that are out of order or of another shard.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        shape::check(&bytes, &shape::INTEREST_SHARD)?;
+        let shard = wire::InterestShard::decode(bytes)
+            .map_err(|_| DecodeError::Malformed { what: "InterestShard" })?;
+        if shard.bits > MAX_SHARD_BITS {
+            return Err(DecodeError::Value { field: "bits", value: shard.bits.into() });
+        }
+        let tags: Vec<Tag> = shard.tags.into_iter().map(Tag).collect();
+        let unordered =
+            tags.iter().zip(tags.iter().skip(1)).find(|(one, next)| one >= next).map(|(one, _)| one);
+        let stray = tags.iter().find(|tag| Self::of_tag(**tag, shard.bits) != shard.shard);
+        if let Some(tag) = unordered.or(stray) {
+            return Err(DecodeError::Value { field: "tags", value: tag.0 });
+        }
+        Ok(Self {
+            server: ServerId::new(field::fixed("server", &shard.server)?),
+            epoch: shard.epoch,
+            seq: shard.seq,
+            bits: shard.bits,
+            shard: shard.shard,
+            tags,
+        })
+    }
+}
+
+/// A device's short-lived key, and the server that it is attached to. Source: section 7.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the wire's DeviceBundle")]
+pub struct Bundle {
+    /// The cryptographic suite; 1 in this version.
+    pub suite: u32,
+    /// Who says so; true once the signature is verified.
+    pub user: UserId,
+    /// Which installation.
+    pub device: DeviceId,
+    /// Its X25519 public key.
+    pub dh: [u8; 32],
+    /// From when it is valid, in Unix milliseconds.
+    pub not_before_ms: u64,
+    /// Until when it is valid, in Unix milliseconds.
+    pub not_after_ms: u64,
+    /// Where the device is.
+    pub server: ServerId,
+    /// The features that it has.
+    pub features: Features,
+}
+
+impl Bundle {
+    /// The body's bytes: what is signed.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        wire::DeviceBundle {
+            suite: self.suite,
+            user: Bytes::copy_from_slice(self.user.as_bytes()),
+            device: Bytes::copy_from_slice(self.device.as_bytes()),
+            dh: Bytes::copy_from_slice(&self.dh),
+            not_before_ms: self.not_before_ms,
+            not_after_ms: self.not_after_ms,
+            server: Bytes::copy_from_slice(self.server.as_bytes()),
+            features: self.features.bits(),
+        }
+        .encode_to_vec()
+        .into()
+    }
+
+    /// Reads a body. Neither signature nor validity is looked at.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is none, or a field has a wrong length.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        shape::check(&bytes, &shape::DEVICE_BUNDLE)?;
+        let bundle =
+            wire::DeviceBundle::decode(bytes).map_err(|_| DecodeError::Malformed { what: "DeviceBundle" })?;
+        Ok(Self {
+            suite: bundle.suite,
+            user: UserId::new(field::fixed("user", &bundle.user)?),
+            device: DeviceId::new(field::fixed("device", &bundle.device)?),
+            dh: field::fixed("dh", &bundle.dh)?,
+            not_before_ms: bundle.not_before_ms,
+            not_after_ms: bundle.not_after_ms,
+            server: ServerId::new(field::fixed("server", &bundle.server)?),
+            features: Features::from_bits(bundle.features),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Time as the sans-IO crates see it: a duration since a start that the caller chose.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// A moment, as the time since the start of a run. Printable, savable, the same on every platform.
+///
+/// ```
+/// use darkchat_proto::Time;
+/// use std::time::Duration;
+/// let noon = Time::from_millis(5_000);
+/// assert_eq!((noon + Duration::from_secs(1)).saturating_since(noon), Duration::from_secs(1));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(Duration);
+
+impl Time {
+    /// The start of the run.
+    pub const ZERO: Self = Self(Duration::ZERO);
+    /// Later than every moment of a run.
+    pub const MAX: Self = Self(Duration::MAX);
+
+    /// The moment `since_start` after the start.
+    #[must_use]
+    pub const fn new(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// The moment `ms` milliseconds after the start.
+    #[must_use]
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
+    /// The time that has passed since the start.
+    #[must_use]
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment, or zero if `earlier` is later.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    /// Saturates at [`Time::MAX`], so that no number from a peer can overflow it.
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
