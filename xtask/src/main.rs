@@ -1,15 +1,22 @@
 //! Tasks of the repository: `cargo xtask TASK`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod ci;
 mod proto;
+mod tidy;
+mod vectors;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
-cargo xtask proto [--check]   compile the wire schema, or fail when the committed code is stale";
+cargo xtask ci                  everything that must hold before a change lands
+cargo xtask tidy                the rules of the house that no compiler knows
+cargo xtask proto [--check]     compile the wire schema, or fail when the committed code is stale
+cargo xtask vectors [--check]   write the JSON vectors that other languages read, or fail when they are stale";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -26,8 +33,12 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Result<()> {
     let root = root();
     match args {
+        ["ci"] => ci::run(&root),
+        ["tidy"] => tidy::check(&root),
         ["proto"] => proto::write(&root),
         ["proto", "--check"] => proto::check(&root),
+        ["vectors"] => vectors::write(&root),
+        ["vectors", "--check"] => vectors::check(&root),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())
@@ -40,4 +51,9 @@ fn run(args: &[&str]) -> Result<()> {
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
+}
+
+/// The cargo that runs this task, so that a chosen toolchain stays the chosen one.
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

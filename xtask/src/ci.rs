@@ -1,0 +1,167 @@
+//! `cargo xtask ci`: everything that must hold before a change lands, cheapest first, each step with its time.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// What a step has to say when it passed.
+enum Outcome {
+    Passed,
+    /// The machine lacks a tool; never counted as passed.
+    Skipped(&'static str),
+}
+
+type Step = (&'static str, fn(&Path) -> Result<Outcome>);
+
+const STEPS: [Step; 9] = [
+    ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
+    ("wire code is not stale", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
+    ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
+    ("lints", |root| {
+        cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    }),
+    ("each feature alone", features),
+    ("documentation", documentation),
+    // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
+    ("tests", |root| cargo(root, &["test", "--workspace", "--locked"])),
+    ("licences and bans", deny),
+    ("packaging", packaging),
+];
+
+/// Runs all steps and stops at the first that fails.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let start = Instant::now();
+    let mut told = Vec::new();
+    for (name, step) in STEPS {
+        println!("\n== {name}");
+        let begun = Instant::now();
+        let outcome = step(root).with_context(|| format!("ci: {name}"))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let line = match outcome {
+            Outcome::Passed => format!("{seconds:7.1} s  {name}"),
+            Outcome::Skipped(why) => format!("  skipped  {name}: {why}"),
+        };
+        println!("{line}");
+        told.push(line);
+    }
+    println!("\n{}\n{:7.1} s  in all", told.join("\n"), start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Result<Outcome> {
+    passes(Command::new(crate::cargo()).args(args).current_dir(root))
+}
+
+fn passes(command: &mut Command) -> Result<Outcome> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "failed: {command:?}");
+    Ok(Outcome::Passed)
+}
+
+/// A feature that compiles only together with another is a trap for embedders. Tests of the two crates turn their
+/// own feature on, so this looks at the libraries alone.
+fn features(root: &Path) -> Result<Outcome> {
+    for (package, feature) in [
+        ("darkchat-crypto", ""),
+        ("darkchat-crypto", "system"),
+        ("darkchat-transport", ""),
+        ("darkchat-transport", "conformance"),
+    ] {
+        let args =
+            ["clippy", "--lib", "--locked", "--no-default-features", "-p", package, "--features", feature];
+        cargo(root, &[&args[..], &["--", "-D", "warnings"]].concat())?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn documentation(root: &Path) -> Result<Outcome> {
+    let mut doc = Command::new(crate::cargo());
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings");
+    passes(doc.current_dir(root))
+}
+
+fn deny(root: &Path) -> Result<Outcome> {
+    if !starts(Command::new(crate::cargo()).args(["deny", "--version"])) {
+        return Ok(Outcome::Skipped("cargo-deny is not installed; tidy has checked licences and sources"));
+    }
+    // Advisories need the network: they are looked at before a release.
+    cargo(root, &["deny", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+/// Every flag that the packages give the server is one that it knows; the unit is one that systemd understands.
+fn packaging(root: &Path) -> Result<Outcome> {
+    let server = server(root)?;
+    let help = Command::new(&server).arg("--help").output().context("darkchatd --help")?;
+    let help = String::from_utf8_lossy(&help.stdout);
+    for path in ["packaging/darkchatd.service", "packaging/Containerfile"] {
+        let text = std::fs::read_to_string(root.join(path))?;
+        for flag in server_flags(&text) {
+            ensure!(help.contains(flag), "{path}: darkchatd has no flag {flag}");
+        }
+    }
+    if !starts(Command::new("systemd-analyze").arg("--version")) {
+        return Ok(Outcome::Skipped("systemd-analyze is not installed; tidy and flags have passed"));
+    }
+    verify_unit(root, &server)
+}
+
+/// The flags in the lines that start the server.
+fn server_flags(text: &str) -> impl Iterator<Item = &str> {
+    let starts = text.lines().filter(|line| line.starts_with("ExecStart=") || line.starts_with("CMD "));
+    let words = starts.flat_map(|line| line.split(|it: char| !it.is_ascii_alphanumeric() && it != '-'));
+    words.filter(|word| word.starts_with("--"))
+}
+
+/// Lets systemd read the unit as it would be installed, with the server that was just built in its place.
+fn verify_unit(root: &Path, server: &Path) -> Result<Outcome> {
+    let unit = std::fs::read_to_string(root.join("packaging/darkchatd.service"))?;
+    let installed = unit.replace("/usr/local/bin/darkchatd", &server.to_string_lossy());
+    ensure!(installed != unit, "the unit starts /usr/local/bin/darkchatd");
+    let folder = server.with_file_name("packaging");
+    std::fs::create_dir_all(&folder)?;
+    let copy = folder.join("darkchatd.service");
+    std::fs::write(&copy, installed)?;
+    passes(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&copy))?;
+    // 0 is a unit that can do nothing, 10 one that can do everything; ours needs sockets.
+    passes(
+        Command::new("systemd-analyze")
+            .args(["security", "--no-pager", "--offline=true", "--threshold=15"])
+            .arg(&copy)
+            .stdout(Stdio::null()),
+    )
+}
+
+/// The server that the tests built; cargo names its path, wherever the target folder is.
+fn server(root: &Path) -> Result<PathBuf> {
+    let output = Command::new(crate::cargo())
+        .args(["build", "--locked", "-p", "darkchatd", "--message-format=json"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "cannot build darkchatd");
+    let messages = String::from_utf8(output.stdout)?;
+    for message in messages.lines() {
+        let message: serde_json::Value = serde_json::from_str(message)?;
+        if let Some(path) = message["executable"].as_str() {
+            return Ok(path.into());
+        }
+    }
+    bail!("cargo built no darkchatd")
+}
+
+fn starts(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_the_packages_are_seen() {
+        let text = "# --old\nExecStart=/usr/local/bin/darkchatd --tcp 0.0.0.0:8545 --no-lan\nCMD [\"--ws\", \"--prompt\"]\n";
+        assert_eq!(server_flags(text).collect::<Vec<_>>(), ["--tcp", "--no-lan", "--ws", "--prompt"]);
+    }
+}
