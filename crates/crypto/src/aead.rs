@@ -1,0 +1,55 @@
+//! AES-256-GCM in place, and the nonce that the Noise specification gives it.
+
+use aes_gcm::aead::AeadInOut as _;
+use aes_gcm::{Aes256Gcm, KeyInit as _};
+
+/// Length of the tag at the end of everything sealed, in bytes.
+pub(crate) const TAG: usize = 16;
+
+/// The bytes were not sealed with this key, nonce and associated data, or there are too few of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unopened;
+
+/// The plaintext is longer than AES-GCM allows (64 GiB).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsealed;
+
+/// A key, expanded once; wiped on drop.
+#[derive(Clone)]
+pub(crate) struct Aead(Aes256Gcm);
+
+impl Aead {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Aes256Gcm::new(key.into()))
+    }
+
+    /// Encrypts `text` in place and returns the tag that belongs behind it.
+    pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], text: &mut [u8]) -> Result<[u8; TAG], Unsealed> {
+        let tag = self.0.encrypt_inout_detached(&nonce.into(), aad, text.into()).map_err(|_| Unsealed)?;
+        Ok(tag.into())
+    }
+
+    /// Decrypts what stands before the tag at the end of `sealed`, in place, and returns the plaintext's part.
+    ///
+    /// The tag is compared before anything is decrypted: after an error `sealed` is as it was.
+    pub(crate) fn open<'a>(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Unopened> {
+        let (text, tag) = sealed.split_last_chunk_mut::<TAG>().ok_or(Unopened)?;
+        let tag = (&*tag).into();
+        self.0.decrypt_inout_detached(&nonce.into(), aad, (&mut *text).into(), tag).map_err(|_| Unopened)?;
+        Ok(text)
+    }
+}
+
+/// The nonce of Noise's AESGCM: 4 zero bytes and the counter, big-endian.
+pub(crate) fn nonce(counter: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    if let Some(end) = nonce.last_chunk_mut::<8>() {
+        *end = counter.to_be_bytes();
+    }
+    nonce
+}

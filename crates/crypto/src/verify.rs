@@ -1,0 +1,128 @@
+//! Signatures checked strictly, and the proof that they were. Source: `docs/protocol.md`, sections 2 and 11.1.
+
+use crate::{SignRequest, sign};
+use darkchat_proto::{Bundle, DecodeError, InterestShard, Network, Post, ServerRecord, Signature, Signed};
+use ed25519_dalek::VerifyingKey;
+use std::ops::Deref;
+
+/// Why a signed thing was not taken. Nothing was kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The body is not what it should be. Judged first, because it costs less than a signature.
+    #[error("malformed: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The key that the body names did not sign it, for this purpose, in this network; or the key is weak.
+    #[error("bad signature")]
+    BadSignature,
+}
+
+/// A decoded body whose signature was found good, by the key that the body itself names.
+///
+/// Only the functions of this module make it, so code that takes a `Verified` cannot forget the check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// The body, without the proof.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// A proof without a check, for the simulator alone: it runs volumes in which signatures are stand-ins.
+    #[must_use]
+    pub const fn unchecked(body: T) -> Self {
+        Self(body)
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Not a good signature by that key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadSignature;
+
+/// Whether the 255 bits of an Ed25519 key's y are below the field's prime, 2^255 - 19.
+///
+/// A larger one names the same point as its remainder, so one key would have two ids.
+fn is_canonical(key: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = key;
+    !(*low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && high | 0x80 == 0xff)
+}
+
+/// Verifies as `docs/protocol.md` section 2 wants it: canonical encodings, no key or point of small order.
+pub(crate) fn strict(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
+    if !is_canonical(key) {
+        return Err(BadSignature);
+    }
+    let key = VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
+    if key.is_weak() {
+        return Err(BadSignature);
+    }
+    key.verify_strict(message, &signature.into()).map_err(|_| BadSignature)
+}
+
+/// Whether `key` signed what was asked for.
+pub(crate) fn request(key: &[u8; 32], request: &SignRequest, signature: &Signature) -> Result<(), BadSignature> {
+    strict(key, request.bytes(), signature.as_bytes())
+}
+
+impl From<BadSignature> for VerifyError {
+    fn from(BadSignature: BadSignature) -> Self {
+        Self::BadSignature
+    }
+}
+
+/// A post to a public channel, signed by its author (6.1).
+///
+/// Says nothing of channel, time or repetition; those are for the caller to judge (6.2, 6.3).
+///
+/// # Errors
+/// [`VerifyError`]: the body is no post, or its author did not sign it.
+pub fn post(network: &Network, signed: &Signed) -> Result<Verified<Post>, VerifyError> {
+    let post = Post::decode(signed.body.clone())?;
+    request(post.author.as_bytes(), &sign::post(network, &signed.body), &signed.sig)?;
+    Ok(Verified(post))
+}
+
+/// A device's bundle, signed by its user (7.2).
+///
+/// Says nothing of time or server; those are for the caller to judge.
+///
+/// # Errors
+/// [`VerifyError`]: the body is no bundle, or its user did not sign it.
+pub fn bundle(network: &Network, signed: &Signed) -> Result<Verified<Bundle>, VerifyError> {
+    let bundle = Bundle::decode(signed.body.clone())?;
+    request(bundle.user.as_bytes(), &sign::bundle(network, &signed.body), &signed.sig)?;
+    Ok(Verified(bundle))
+}
+
+/// A server's record, signed by that server (9.2).
+///
+/// # Errors
+/// [`VerifyError`]: the body is no record, or its server did not sign it.
+pub fn record(network: &Network, signed: &Signed) -> Result<Verified<ServerRecord>, VerifyError> {
+    let record = ServerRecord::decode(signed.body.clone())?;
+    request(record.server.as_bytes(), &sign::record(network, &signed.body), &signed.sig)?;
+    Ok(Verified(record))
+}
+
+/// An interest shard, signed by its server (9.4).
+///
+/// # Errors
+/// [`VerifyError`]: the body is no shard, or its server did not sign it.
+pub fn shard(network: &Network, signed: &Signed) -> Result<Verified<InterestShard>, VerifyError> {
+    let shard = InterestShard::decode(signed.body.clone())?;
+    request(shard.server.as_bytes(), &sign::shard(network, &signed.body), &signed.sig)?;
+    Ok(Verified(shard))
+}
+
+#[cfg(test)]
+mod tests;
