@@ -3,6 +3,10 @@
 //! A key file is one line, `dchat-seed-1:` and the seed in base32, readable by its owner only. It is written to a
 //! temporary name, synced, and then given its name; an existing file is never overwritten.
 
+mod folder;
+
+pub use folder::state_folder;
+
 use crate::Identity;
 use crate::label::SEED_FILE;
 use data_encoding::BASE32_NOPAD;

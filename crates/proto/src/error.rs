@@ -117,6 +117,12 @@ pub enum ParseError {
         /// What was typed.
         text: String,
     },
+    /// Not a span of time: a number with `ms`, `s`, `m` or `h`.
+    #[error("not a time, such as 500ms, 10s, 2m or 1h: {text}")]
+    Duration {
+        /// What was typed.
+        text: String,
+    },
     /// Not a message id: 32 lower-case hexadecimal digits, a full stop, a number up to 63.
     #[error("not a message id: {text}")]
     MessageId {

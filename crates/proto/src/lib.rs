@@ -71,4 +71,4 @@ pub use name::{ChannelName, Network, UserName, is_invisible};
 pub use post::{Content, Deliver, Entry, EntryKind, Post, Signed};
 pub use record::{Bundle, InterestShard, RecordFlags, ServerRecord};
 pub use stream::{FrameStream, put_prefix};
-pub use time::Time;
+pub use time::{Time, parse_duration};

@@ -1,5 +1,6 @@
 //! Time as the sans-IO crates see it: a duration since a start that the caller chose.
 
+use crate::ParseError;
 use std::ops::Add;
 use std::time::Duration;
 
@@ -52,4 +53,29 @@ impl Add<Duration> for Time {
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
     }
+}
+
+/// Reads a span of time as people type it: `500ms`, `10s`, `2m`, `1h`.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(darkchat_proto::parse_duration("2m")?, Duration::from_secs(120));
+/// assert!(darkchat_proto::parse_duration("2").is_err());
+/// # Ok::<(), darkchat_proto::ParseError>(())
+/// ```
+///
+/// # Errors
+/// [`ParseError::Duration`] for anything else, and for more than a `u64` of milliseconds.
+pub fn parse_duration(text: &str) -> Result<Duration, ParseError> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let ms = unit_ms.and_then(|unit_ms: u64| unit_ms.checked_mul(number.parse().ok()?));
+    ms.map(Duration::from_millis).ok_or_else(|| ParseError::Duration { text: text.to_owned() })
 }
