@@ -1,8 +1,13 @@
 //! Addresses as people type them and programs print them. Source: `docs/protocol.md`, section 2.
 
+mod gossip;
+mod parse;
+
+pub use gossip::{Carrier, GossipAddr};
+
 use crate::{ParseError, ServerId};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// The port on which servers take clients over TCP.
@@ -13,10 +18,11 @@ pub const PORT_WS: u16 = 8546;
 pub const PORT_PEER: u16 = 30_303;
 /// The port of WebSockets inside TLS.
 const PORT_WSS: u16 = 443;
-/// The one path of a WebSocket address.
-const WS_PATH: &str = "/ws";
 
 /// Where to dial or listen. Its scheme picks the transport; other schemes than ours are left to theirs.
+///
+/// One place has one text: hosts are in lower case, IPv6 in its shortest form, an IPv4 address never in IPv6 form.
+/// So what [`Display`](fmt::Display) writes parses back to an equal address, and texts can be compared.
 ///
 /// ```
 /// use darkchat_proto::Addr;
@@ -41,18 +47,24 @@ impl Addr {
     /// [`ParseError::Address`] if scheme or host have characters that an address cannot have.
     pub fn new(scheme: &str, host: &str, port: Option<u16>) -> Result<Self, ParseError> {
         let text = || format!("{scheme}://{host}");
-        let path = if is_ws(scheme) { WS_PATH } else { "" };
-        check_scheme(scheme, &text)?;
-        check_host(host, &text)?;
-        Ok(Self { scheme: scheme.into(), host: host.into(), port, path: path.into() })
+        Ok(Self {
+            scheme: parse::scheme(scheme, &text)?,
+            host: parse::host(scheme, host, &text)?,
+            port,
+            path: parse::default_path(scheme).into(),
+        })
     }
 
-    /// The address of a socket under this scheme.
+    /// The address of a socket under this scheme, which is one that [`Addr::new`] takes.
     #[must_use]
     pub fn from_socket(scheme: &str, socket: SocketAddr) -> Self {
-        let path = if is_ws(scheme) { WS_PATH } else { "" };
-        let host = canonical(socket.ip()).to_string();
-        Self { scheme: scheme.into(), host: host.into(), port: Some(socket.port()), path: path.into() }
+        debug_assert!(parse::is_scheme(scheme), "not a scheme: {scheme}");
+        Self {
+            scheme: scheme.into(),
+            host: socket.ip().to_canonical().to_string().into(),
+            port: Some(socket.port()),
+            path: parse::default_path(scheme).into(),
+        }
     }
 
     /// The part before `://`.
@@ -88,7 +100,7 @@ impl Addr {
     /// The host as an IP address, if it is one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok().map(canonical)
+        self.host.parse().ok()
     }
 
     /// IP address and port, if both are there.
@@ -130,43 +142,6 @@ impl Addr {
     }
 }
 
-/// An IPv4 address written as IPv6 is the IPv4 address.
-fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
-}
-
-fn is_ws(scheme: &str) -> bool {
-    matches!(scheme, "ws" | "wss")
-}
-
-fn is_ours(scheme: &str) -> bool {
-    is_ws(scheme) || scheme == "tcp"
-}
-
-fn wrong(reason: &'static str, text: &dyn Fn() -> String) -> ParseError {
-    ParseError::Address { reason, text: text() }
-}
-
-fn check_scheme(scheme: &str, text: &dyn Fn() -> String) -> Result<(), ParseError> {
-    let plain = scheme
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
-    let starts = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if plain && starts { Ok(()) } else { Err(wrong("its scheme is not one", text)) }
-}
-
-fn check_host(host: &str, text: &dyn Fn() -> String) -> Result<(), ParseError> {
-    let is_ip6 = host.parse::<Ipv6Addr>().is_ok();
-    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if host.is_empty() {
-        Err(wrong("the host is missing", text))
-    } else if is_ip6 || (plain && host.len() <= 253) {
-        Ok(())
-    } else {
-        Err(wrong("the host is neither a name nor an IP address; IPv6 needs brackets", text))
-    }
-}
-
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_addr(f, None, self)
@@ -189,36 +164,6 @@ fn write_addr(f: &mut fmt::Formatter<'_>, key: Option<&ServerId>, addr: &Addr) -
     f.write_str(&addr.path)
 }
 
-/// Splits `[v6]:port`, `host:port`, `host` or `[v6]`.
-fn split_port<'a>(
-    authority: &'a str,
-    text: &dyn Fn() -> String,
-) -> Result<(&'a str, Option<u16>), ParseError> {
-    let port_of = |digits: &str| {
-        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let port = if plain { digits.parse().ok() } else { None };
-        port.ok_or_else(|| wrong("the port is not a number from 0 to 65535", text))
-    };
-    if let Some(rest) = authority.strip_prefix('[') {
-        let Some((host, after)) = rest.split_once(']') else {
-            return Err(wrong("a bracket is not closed", text));
-        };
-        if host.parse::<Ipv6Addr>().is_err() {
-            return Err(wrong("there is no IPv6 address in the brackets", text));
-        }
-        return match after.strip_prefix(':') {
-            Some(digits) => Ok((host, Some(port_of(digits)?))),
-            None if after.is_empty() => Ok((host, None)),
-            None => Err(wrong("something follows the bracket", text)),
-        };
-    }
-    match authority.split_once(':') {
-        Some((_, digits)) if digits.contains(':') => Err(wrong("IPv6 needs brackets", text)),
-        Some((host, digits)) => Ok((host, Some(port_of(digits)?))),
-        None => Ok((authority, None)),
-    }
-}
-
 impl FromStr for Addr {
     type Err = ParseError;
 
@@ -227,15 +172,13 @@ impl FromStr for Addr {
         let own = || text.to_owned();
         let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        check_scheme(scheme, &own)?;
-        let (host, port) = split_port(authority, &own)?;
-        check_host(host, &own)?;
-        let allowed = if is_ws(scheme) { path.is_empty() || path == WS_PATH } else { path.is_empty() };
-        if is_ours(scheme) && !allowed {
-            return Err(wrong("the only path is /ws, and tcp has none", &own));
-        }
-        let path = if is_ws(scheme) { WS_PATH } else { path };
-        Ok(Self { scheme: scheme.into(), host: host.to_ascii_lowercase().into(), port, path: path.into() })
+        let (host, port) = parse::split_port(authority, &own)?;
+        Ok(Self {
+            scheme: parse::scheme(scheme, &own)?,
+            host: parse::host(scheme, host, &own)?,
+            port,
+            path: parse::path(scheme, path, &own)?,
+        })
     }
 }
 
@@ -282,39 +225,5 @@ impl FromStr for ServerAddr {
         let key = Some(key.parse()?);
         let bare = scheme.map_or_else(|| place.to_owned(), |scheme| format!("{scheme}://{place}"));
         Ok(Self { addr: bare.parse()?, key })
-    }
-}
-
-/// An address that servers tell each other: only an IP literal, never a name. Source: section 10.4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct GossipAddr {
-    /// The IP address, an IPv4 one never in its mapped IPv6 form.
-    pub ip: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// How to speak there.
-    pub carrier: Carrier,
-}
-
-/// The carrier of a gossiped address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Carrier {
-    /// The TCP carriage of section 3.1.
-    Tcp,
-    /// The WebSocket carriage.
-    Ws,
-}
-
-impl GossipAddr {
-    /// The address as one dials it.
-    #[must_use]
-    pub fn to_addr(self) -> Addr {
-        let scheme = match self.carrier {
-            Carrier::Tcp => "tcp",
-            Carrier::Ws => "ws",
-        };
-        Addr::from_socket(scheme, SocketAddr::new(self.ip, self.port))
     }
 }

@@ -51,7 +51,8 @@ pub enum Code {
     Blocked = 20,
     /// The device has no such session.
     NoSession = 21,
-    /// The link ended without a goodbye. Reported locally and never sent.
+    /// The link ended without a goodbye. Reported locally and never sent: in a frame it is written and read as
+    /// [`Code::Internal`].
     Truncated = 22,
 }
 

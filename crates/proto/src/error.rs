@@ -66,6 +66,9 @@ impl DecodeError {
 }
 
 /// Why a text that a person typed was not taken. Nothing was changed.
+///
+/// Messages show the text with its control and invisible characters written out, because some texts come from
+/// servers and messages go to logs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -94,7 +97,7 @@ pub enum ParseError {
         character: char,
     },
     /// A key text of another kind: a user's where a server's is expected, or the reverse.
-    #[error("not a {expected} key, which begins with {letter}: {text}")]
+    #[error("not a {expected} key, which begins with {letter}: {}", .text.escape_debug())]
     WrongKind {
         /// `"user"` or `"server"`.
         expected: &'static str,
@@ -104,13 +107,13 @@ pub enum ParseError {
         text: String,
     },
     /// Not a key: a key has 56 letters a to z and digits 2 to 7, and a check at its end.
-    #[error("not a key (56 letters a-z and digits 2-7, the last ones a check): {text}")]
+    #[error("not a key (56 letters a-z and digits 2-7, the last ones a check): {}", .text.escape_debug())]
     Key {
         /// What was typed.
         text: String,
     },
     /// Not an address; the reason says which part.
-    #[error("not an address ({reason}): {text}")]
+    #[error("not an address ({reason}): {}", .text.escape_debug())]
     Address {
         /// Which part is wrong.
         reason: &'static str,
@@ -124,7 +127,7 @@ pub enum ParseError {
         text: String,
     },
     /// Not a message id: 32 lower-case hexadecimal digits, a full stop, a number up to 63.
-    #[error("not a message id: {text}")]
+    #[error("not a message id: {}", .text.escape_debug())]
     MessageId {
         /// What was typed.
         text: String,

@@ -29,9 +29,9 @@ pub(crate) fn not_zero(field: &'static str, value: u64) -> Result<u64, DecodeErr
     if value == 0 { Err(DecodeError::Value { field, value }) } else { Ok(value) }
 }
 
-/// An enum's number as it stands in an error.
+/// An enum's number as it stands in an error: a negative one as its 32 bits.
 pub(crate) fn number(value: i32) -> u64 {
-    u64::from(value.unsigned_abs())
+    u64::from(value.cast_unsigned())
 }
 
 /// Headers within the bounds of section 4.2.
@@ -46,17 +46,18 @@ pub(crate) fn headers(map: BTreeMap<String, Bytes>) -> Result<BTreeMap<String, B
     if total > MAX_HEADER_BYTES { Err(DecodeError::Length { field: "headers", len: total }) } else { Ok(map) }
 }
 
-/// An IP address of 4 or 16 bytes.
+/// An IP address of 4 or 16 bytes. An IPv4 address in IPv6 form becomes the IPv4 address, so that one address has
+/// one form in every comparison and in every check of its scope (10.4).
 pub(crate) fn ip(name: &'static str, bytes: &[u8]) -> Result<IpAddr, DecodeError> {
     match <[u8; 4]>::try_from(bytes) {
         Ok(four) => Ok(IpAddr::from(four)),
-        Err(_) => fixed::<16>(name, bytes).map(IpAddr::from),
+        Err(_) => fixed::<16>(name, bytes).map(|bytes| IpAddr::from(bytes).to_canonical()),
     }
 }
 
-/// The bytes of an IP address.
+/// The bytes of an IP address: 4 of an IPv4 one, in whichever form it came.
 pub(crate) fn ip_bytes(ip: IpAddr) -> Bytes {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
         IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
     }

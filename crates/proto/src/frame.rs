@@ -1,16 +1,19 @@
 //! A frame: one plaintext protocol message inside a link's encryption. Source: `docs/protocol.md`, section 4.
 
 mod convert;
+mod direction;
+mod message;
+
+pub use direction::Sender;
+pub use message::{
+    Class, DmDeliver, Done, Goodbye, Have, Notice, Refusal, Route, RouteHead, SendDm, Want, Welcome,
+};
 
 use crate::limits::MAX_FRAME;
-use crate::{
-    ChannelId, Code, DecodeError, DeviceId, GossipAddr, RouterId, ServerId, SessionId, UserId, put_prefix,
-    shape, wire,
-};
+use crate::{ChannelId, Code, DecodeError, GossipAddr, RouterId, UserId, put_prefix, shape, wire};
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use std::net::IpAddr;
 
 /// A frame. `req` asks for exactly one reply; the reply repeats it in `re`.
 ///
@@ -153,211 +156,11 @@ pub enum Kind {
         /// For how long to check, in seconds.
         seconds: u32,
     },
-    /// A kind of a later version: its field number.
+    /// A kind of a later version: its field number, at least 10. Of several, the greatest.
+    ///
+    /// Answered with [`Code::Unsupported`] if the frame asks or is critical, else ignored. What it held is not
+    /// kept; encoding writes an empty field of that number, so that a test can play the later version.
     Unknown(u32),
-}
-
-/// Who may send a kind of frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sender {
-    /// A client to its server.
-    Client,
-    /// A server to its client.
-    Server,
-    /// A server to a server.
-    Peer,
-    /// A server to a client or to a server.
-    ServerOrPeer,
-    /// Anyone.
-    Any,
-}
-
-/// A packet to send. Source: section 7.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct SendDm {
-    /// The recipient.
-    pub user: UserId,
-    /// Which of the recipient's devices.
-    pub device: DeviceId,
-    /// The server that the device is attached to.
-    pub server: ServerId,
-    /// The sealed packet.
-    pub packet: Bytes,
-    /// How often it was sent before; from the second time on another way is taken if there is one.
-    pub attempt: u32,
-}
-
-/// A packet that arrives. Source: section 7.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct DmDeliver {
-    /// The recipient.
-    pub user: UserId,
-    /// Which of the recipient's devices.
-    pub device: DeviceId,
-    /// The sealed packet.
-    pub packet: Bytes,
-    /// Names this delivery in a `DmReject`; 0 between servers.
-    pub delivery: u64,
-}
-
-/// What a server says first on a link that is up.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Welcome {
-    /// The session; none between peers.
-    pub session: Option<SessionId>,
-    /// What resumes the session; none without the feature.
-    pub resume_token: Option<[u8; 16]>,
-    /// For how long it can be resumed, in milliseconds.
-    pub resume_ms: u32,
-    /// The address that the other side is seen from.
-    pub observed_ip: Option<IpAddr>,
-    /// Whether an earlier session goes on.
-    pub resumed: bool,
-    /// The frames of that session that the server has processed.
-    pub received: u64,
-}
-
-/// The reply to what was done. Source: section 4.1, "Ok".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Done {
-    /// Of a publish: the other sessions of this server for which the post was queued.
-    pub local: u32,
-    /// Of a publish: the other servers for which it was queued. Of a join: those that confirmed.
-    pub servers: u32,
-    /// Of a join: whether every reachable server confirmed.
-    pub spread: bool,
-}
-
-/// The reply to what was not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Refusal {
-    /// Why; programs decide on this.
-    pub code: Code,
-    /// For logs, at most [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
-    pub text: String,
-    /// The time to wait before the same request, in milliseconds; 0 is no advice.
-    pub retry_ms: u32,
-}
-
-/// The last frame of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Goodbye {
-    /// Why; programs decide on this.
-    pub code: Code,
-    /// For logs, at most [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
-    pub text: String,
-    /// The time to wait before the next connection, in milliseconds; 0 is no advice.
-    pub retry_ms: u32,
-    /// Other servers of the network, as address texts with keys; a suggestion.
-    pub elsewhere: Vec<String>,
-}
-
-impl Goodbye {
-    /// A goodbye with a code and nothing else.
-    #[must_use]
-    pub const fn new(code: Code) -> Self {
-        Self { code, text: String::new(), retry_ms: 0, elsewhere: Vec::new() }
-    }
-}
-
-/// Something that a server tells a user's program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// Posts of a channel were dropped, because this session did not read fast enough.
-    Dropped {
-        /// The channel.
-        channel: ChannelId,
-        /// How many.
-        count: u64,
-    },
-    /// The server is about to stop.
-    Draining,
-    /// A text from the operator.
-    Text(String),
-    /// A notice of a later version.
-    Unknown(i32),
-}
-
-/// What a server holds of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Have {
-    /// Whose objects.
-    pub router: RouterId,
-    /// The epoch of its record.
-    pub epoch: u64,
-    /// The sequence number of its record.
-    pub seq: u64,
-    /// The XOR over its shards, see section 9.5.
-    pub shards: u64,
-}
-
-/// What a server asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Want {
-    /// Whose objects.
-    pub router: RouterId,
-    /// Its record.
-    pub record: bool,
-    /// All its shards.
-    pub shards: bool,
-}
-
-/// What a route carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Class {
-    /// An encoded [`Deliver`](crate::Deliver).
-    Channel,
-    /// An encoded [`DmDeliver`] without `ref`.
-    Dm,
-    /// An encoded lookup.
-    LookupReq,
-    /// An encoded answer to a lookup.
-    LookupRep,
-    /// An encoded status of a packet.
-    DmStatus,
-    /// An encoded [`Signed`](crate::Signed) interest shard.
-    Shard,
-}
-
-/// The routing fields around a payload. Source: section 9.6.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct RouteHead {
-    /// The server that made the frame; not authenticated.
-    pub origin: RouterId,
-    /// A random number of the origin's.
-    pub id: u64,
-    /// The hops that it may still make.
-    pub ttl: u32,
-    /// The servers that it is for, at most [`MAX_DST`](crate::limits::MAX_DST).
-    pub dst: Vec<RouterId>,
-    /// What the payload is.
-    pub class: Class,
-    /// Whether a `RouteDone` is wanted.
-    pub want_done: bool,
-    /// Joins a reply to its question.
-    pub corr: u64,
-}
-
-/// A payload on its way to the servers that it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
-pub struct Route {
-    /// The routing fields.
-    pub head: RouteHead,
-    /// The bytes as their author made them.
-    pub payload: Bytes,
 }
 
 impl From<Kind> for Frame {
@@ -392,13 +195,16 @@ impl Frame {
         let frame = wire::Frame::decode(bytes).map_err(|_| DecodeError::Malformed { what: "Frame" })?;
         let kind = match frame.kind {
             Some(kind) => convert::from_wire(kind)?,
-            None if number >= 10 => Kind::Unknown(u32::try_from(number).unwrap_or(u32::MAX)),
+            None if number >= FIRST_KIND => Kind::Unknown(u32::try_from(number).unwrap_or(u32::MAX)),
             None => return Err(DecodeError::Missing { field: "kind" }),
         };
         Ok(Self { req: frame.req, re: frame.re, critical: frame.critical, kind })
     }
 
-    /// The frame's bytes without length prefix.
+    /// The frame's bytes without length prefix. The same frame always gives the same bytes.
+    ///
+    /// Bounds are the caller's to keep: a frame over [`MAX_FRAME`] or over a count of section 4.2 is written as it
+    /// is, and refused by whoever reads it.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let (head, body) = self.parts();
@@ -428,7 +234,14 @@ impl Frame {
             Kind::Record(bytes) => put_bytes_head(fields, 42, bytes, &mut out),
             Kind::Shard(bytes) => put_bytes_head(fields, 43, bytes, &mut out),
             Kind::Route(route) => put_route_head(fields, route, &mut out),
-            Kind::Unknown(_) => Bytes::new(),
+            Kind::Unknown(number) => {
+                out.extend_from_slice(&fields.encode_to_vec());
+                if (FIRST_KIND..=LAST_FIELD).contains(&u64::from(*number)) {
+                    encode_key(*number, WireType::LengthDelimited, &mut out);
+                    encode_varint(0, &mut out);
+                }
+                Bytes::new()
+            }
             kind => {
                 let whole = wire::Frame { kind: convert::to_wire(kind), ..fields };
                 out.extend_from_slice(&whole.encode_to_vec());
@@ -438,6 +251,11 @@ impl Frame {
         (out, body)
     }
 }
+
+/// Fields of `Frame` from this number up are kinds.
+const FIRST_KIND: u64 = 10;
+/// The greatest field number of protobuf.
+const LAST_FIELD: u64 = (1 << 29) - 1;
 
 fn put_bytes_head(fields: wire::Frame, number: u32, body: &Bytes, out: &mut BytesMut) -> Bytes {
     out.extend_from_slice(&fields.encode_to_vec());
@@ -460,52 +278,4 @@ fn put_route_head(fields: wire::Frame, route: &Route, out: &mut BytesMut) -> Byt
 
 fn len_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-impl Kind {
-    /// Who may send this kind; `None` for one of a later version.
-    #[must_use]
-    pub const fn sender(&self) -> Option<Sender> {
-        Some(match self {
-            Self::Join { .. } | Self::Leave { .. } | Self::Publish { .. } | Self::SetBundle { .. } => {
-                Sender::Client
-            }
-            Self::Lookup { .. } | Self::SendDm(_) | Self::DmReject { .. } => Sender::Client,
-            Self::Welcome(_) | Self::Ok(_) | Self::Error(_) => Sender::ServerOrPeer,
-            Self::Deliver(_) | Self::Dm(_) | Self::Found { .. } | Self::DmStatus(_) | Self::Notice(_) => {
-                Sender::Server
-            }
-            Self::Ping { .. } | Self::Pong { .. } | Self::Goodbye(_) => Sender::Any,
-            Self::Digest { .. } | Self::Pull { .. } | Self::Record(_) | Self::Shard(_) | Self::Route(_) => {
-                Sender::Peer
-            }
-            Self::LinkAck { .. }
-            | Self::RouteDone { .. }
-            | Self::DialBack { .. }
-            | Self::Complaint { .. } => Sender::Peer,
-            Self::Unknown(_) => return None,
-        })
-    }
-
-    /// Whether a client may send this kind to its server. `Error(UNSUPPORTED)` may pass in any direction.
-    #[must_use]
-    pub fn is_from_client(&self) -> bool {
-        matches!(self.sender(), Some(Sender::Client | Sender::Any)) || self.is_unsupported()
-    }
-
-    /// Whether a server may send this kind to its client.
-    #[must_use]
-    pub const fn is_from_server(&self) -> bool {
-        matches!(self.sender(), Some(Sender::Server | Sender::ServerOrPeer | Sender::Any))
-    }
-
-    /// Whether a server may send this kind to a server.
-    #[must_use]
-    pub const fn is_from_peer(&self) -> bool {
-        matches!(self.sender(), Some(Sender::Peer | Sender::ServerOrPeer | Sender::Any))
-    }
-
-    fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Error(Refusal { code: Code::Unsupported, .. }))
-    }
 }

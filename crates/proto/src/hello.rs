@@ -4,6 +4,7 @@ use crate::limits::{MAX_AGENT, MAX_HANDSHAKE_UNIT, MAX_TOKEN};
 use crate::{DecodeError, DeviceId, Features, Signature, field, shape, wire};
 use bytes::Bytes;
 use prost::Message as _;
+use std::fmt;
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u32 = 1;
@@ -62,20 +63,27 @@ pub struct HelloReply {
     pub features: Features,
     /// The server's key, not yet proven.
     pub server: [u8; 32],
-    /// Its signature; absent where there is no common version.
+    /// Its signature; `None` only beside version 0, which ends the link before anything is proven.
     pub sig: Option<Signature>,
     /// Its advice.
     pub announced: Announced,
 }
 
 /// What continues a session after a lost link. Source: section 5.4.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct Resume {
-    /// The token that the server gave.
+    /// The token that the server gave; a secret.
     pub token: [u8; 16],
     /// The frames of the session that the client has processed.
     pub received: u64,
+}
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, received } = self;
+        f.debug_struct("Resume").field("received", received).finish_non_exhaustive()
+    }
 }
 
 /// The initiator's second payload.
@@ -96,13 +104,14 @@ pub struct Auth {
     pub resume: Option<Resume>,
 }
 
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { identity, sig: _, device, token: _, agent, resume: _ } = self;
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { identity, sig: _, device, token: _, agent, resume } = self;
         f.debug_struct("Auth")
             .field("identity", identity)
             .field("device", device)
             .field("agent", agent)
+            .field("resume", resume)
             .finish_non_exhaustive()
     }
 }
@@ -176,12 +185,17 @@ impl HelloReply {
     /// Reads a payload.
     ///
     /// # Errors
-    /// [`DecodeError`] if it is none, has too many versions or a field of wrong length.
+    /// [`DecodeError`] if it is none, has too many versions or a field of wrong length. Only beside version 0 may
+    /// the signature be missing.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         check_size("HelloReply", &bytes)?;
         shape::check(&bytes, &shape::HELLO_REPLY)?;
         let reply =
             wire::HelloReply::decode(bytes).map_err(|_| DecodeError::Malformed { what: "HelloReply" })?;
+        let sig = match reply.version {
+            0 => field::fixed_or_empty("sig", &reply.sig)?,
+            _ => Some(field::fixed("sig", &reply.sig)?),
+        };
         let announced = Announced {
             max_payload: reply.max_payload,
             ping_ms: reply.ping_ms,
@@ -196,7 +210,7 @@ impl HelloReply {
             versions: reply.versions,
             features: Features::from_bits(reply.features),
             server: field::fixed("server", &reply.server)?,
-            sig: field::fixed_or_empty("sig", &reply.sig)?.map(Signature::new),
+            sig: sig.map(Signature::new),
             announced,
         })
     }

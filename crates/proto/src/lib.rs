@@ -68,7 +68,7 @@ pub use id::{
 };
 pub use limits::MAX_UNIT;
 pub use name::{ChannelName, Network, UserName, is_invisible};
-pub use post::{Content, Deliver, Entry, EntryKind, Post, Signed};
+pub use post::{Content, Deliver, Entry, EntryKind, Post, SealedHead, Signed};
 pub use record::{Bundle, InterestShard, RecordFlags, ServerRecord};
 pub use stream::{FrameStream, put_prefix};
 pub use time::{Time, parse_duration};

@@ -52,6 +52,12 @@ pub const MAX_DST: usize = 256;
 pub const ROUTE_TTL: u32 = 32;
 /// The longest `text` of an error or a goodbye, in bytes.
 pub const MAX_TEXT: usize = 200;
+/// The longest address text, in bytes: `wss://`, a key, `@`, the longest DNS name, a port and `/ws`.
+pub const MAX_ADDR_TEXT: usize = 6 + 57 + MAX_HOST + 6 + 3;
+/// The longest host of an address, in bytes: the longest DNS name.
+pub const MAX_HOST: usize = 253;
+/// The longest label of a DNS name, in bytes.
+pub const MAX_HOST_LABEL: usize = 63;
 /// The longest bearer token, in bytes.
 pub const MAX_TOKEN: usize = 512;
 /// The longest program name and version in a handshake, in bytes.
@@ -62,5 +68,6 @@ pub const MAX_NAME: usize = 48;
 pub const MAX_CHANNEL_NAME: usize = 64;
 /// The longest network name, in bytes.
 pub const MAX_NETWORK: usize = 32;
-/// The longest packet of a direct message, in bytes: what [`MAX_FRAME`] leaves after a route's fields.
+/// The longest packet of a direct message that every server can carry on, in bytes: what [`MAX_FRAME`] leaves after
+/// a route's fields. A longer one decodes, and is answered with `DmStatus(TOO_LARGE)` (5.2).
 pub const MAX_PACKET: usize = 72_704;

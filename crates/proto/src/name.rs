@@ -15,6 +15,14 @@ pub const fn is_invisible(character: char) -> bool {
         | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
+/// What else a user name may not hold: line ends, joiners, the soft hyphen, and the rest of Unicode's format
+/// characters that take no room, tags among them. Channel names allow these, because their list is fixed (2).
+const fn is_line_or_joint(character: char) -> bool {
+    matches!(character,
+        '\u{AD}' | '\u{180E}' | '\u{200C}' | '\u{200D}' | '\u{2028}' | '\u{2029}' | '\u{2061}'..='\u{2064}'
+        | '\u{206A}'..='\u{206F}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
 fn check_length(what: &'static str, text: &str, max: usize) -> Result<(), ParseError> {
     if text.len() > max { Err(ParseError::TooLong { what, len: text.len(), max }) } else { Ok(()) }
 }
@@ -154,11 +162,7 @@ impl FromStr for UserName {
         let what = "user name";
         let name: String = text.nfc().collect();
         check_length(what, &name, MAX_NAME)?;
-        check_characters(what, &name, |c| {
-            c.is_control()
-                || is_invisible(c)
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200C}' | '\u{200D}')
-        })?;
+        check_characters(what, &name, |c| c.is_control() || is_invisible(c) || is_line_or_joint(c))?;
         Ok(Self(name.into()))
     }
 }

@@ -1,8 +1,6 @@
 //! Posts: what is signed once and delivered to a channel. Source: `docs/protocol.md`, sections 4.1 and 6.1.
 
-use crate::limits::{
-    MAX_CONTENT_TYPE, MAX_DELIVER, MAX_ENTRIES, MAX_NAME, MAX_PAYLOAD, MAX_POST_HEADERS, SEALED_MIN,
-};
+use crate::limits::{MAX_CONTENT_TYPE, MAX_DELIVER, MAX_NAME, MAX_PAYLOAD, SEALED_MIN};
 use crate::{ChannelId, DecodeError, MessageId, Signature, UserId, field, shape, wire};
 use bytes::Bytes;
 use prost::Message as _;
@@ -56,7 +54,7 @@ pub struct Deliver {
 pub enum Content {
     /// A signed [`Post`].
     Public(Signed),
-    /// A sealed post of a private channel: a header of 24 bytes, then ciphertext.
+    /// A sealed post of a private channel: a [`SealedHead`], then ciphertext.
     Sealed(Bytes),
 }
 
@@ -75,7 +73,8 @@ impl Deliver {
     /// Reads a message; its parts share the buffer. The post inside is not decoded.
     ///
     /// # Errors
-    /// [`DecodeError`] if it is none, too long, or has both or neither of its contents.
+    /// [`DecodeError`] if it is none, too long, has both or neither of its contents, or a sealed one that
+    /// [`SealedHead::decode`] refuses.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_DELIVER {
             return Err(DecodeError::TooLarge { what: "Deliver", len: bytes.len(), max: MAX_DELIVER });
@@ -85,13 +84,64 @@ impl Deliver {
         let channel = ChannelId::new(field::fixed("channel", &deliver.channel)?);
         let content = match (deliver.envelope.is_empty(), deliver.sealed.is_empty()) {
             (false, true) => Content::Public(Signed::decode(deliver.envelope)?),
-            (true, false) if deliver.sealed.len() < SEALED_MIN => {
-                return Err(DecodeError::Length { field: "sealed", len: deliver.sealed.len() });
+            (true, false) => {
+                SealedHead::decode(&deliver.sealed)?;
+                Content::Sealed(deliver.sealed)
             }
-            (true, false) => Content::Sealed(deliver.sealed),
-            _ => return Err(DecodeError::Missing { field: "either envelope or sealed" }),
+            _ => return Err(DecodeError::Missing { field: "exactly one of envelope and sealed" }),
         };
         Ok(Self { channel, content })
+    }
+}
+
+/// What can be read of a sealed post without its channel's secret. Source: section 8.1.
+///
+/// ```
+/// use darkchat_proto::SealedHead;
+/// let mut sealed = [0; 168];
+/// (sealed[15], sealed[23]) = (7, 1);
+/// let head = SealedHead::decode(&sealed)?;
+/// assert_eq!((head.stream, head.seq), (7, 1));
+/// # Ok::<(), darkchat_proto::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the wire's 24 bytes")]
+pub struct SealedHead {
+    /// The generation of the channel's secret.
+    pub generation: u32,
+    /// The hourly step within the generation.
+    pub step: u32,
+    /// The author's stream: a random number, not 0.
+    pub stream: u64,
+    /// The number of the first entry, from 1.
+    pub seq: u64,
+}
+
+impl SealedHead {
+    /// Reads the first 24 bytes of a sealed post.
+    ///
+    /// # Errors
+    /// [`DecodeError::Length`] for a post under [`SEALED_MIN`] bytes, [`DecodeError::Value`] for a stream or a
+    /// number of 0.
+    pub fn decode(sealed: &[u8]) -> Result<Self, DecodeError> {
+        let short = DecodeError::Length { field: "sealed", len: sealed.len() };
+        if sealed.len() < SEALED_MIN {
+            return Err(short);
+        }
+        let read = || {
+            let (generation, rest) = sealed.split_first_chunk()?;
+            let (step, rest) = rest.split_first_chunk()?;
+            let (stream, rest) = rest.split_first_chunk()?;
+            let (seq, _) = rest.split_first_chunk()?;
+            Some((*generation, *step, *stream, *seq))
+        };
+        let (generation, step, stream, seq) = read().ok_or(short)?;
+        Ok(Self {
+            generation: u32::from_be_bytes(generation),
+            step: u32::from_be_bytes(step),
+            stream: field::not_zero("stream", u64::from_be_bytes(stream))?,
+            seq: field::not_zero("seq", u64::from_be_bytes(seq))?,
+        })
     }
 }
 
@@ -238,6 +288,9 @@ impl Post {
     /// # Errors
     /// [`DecodeError`] if it is none, or breaks a bound of section 4.2 or a rule of 6.1.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_DELIVER {
+            return Err(DecodeError::TooLarge { what: "ChannelBody", len: bytes.len(), max: MAX_DELIVER });
+        }
         shape::check(&bytes, &shape::CHANNEL_BODY)?;
         let body =
             wire::ChannelBody::decode(bytes).map_err(|_| DecodeError::Malformed { what: "ChannelBody" })?;
@@ -259,15 +312,8 @@ impl Post {
         if self.entries.is_empty() {
             return Err(DecodeError::Missing { field: "entries" });
         }
-        if self
-            .seq
-            .checked_add(u64::try_from(MAX_ENTRIES.min(self.entries.len())).unwrap_or(u64::MAX))
-            .is_none()
-        {
+        if self.seq.checked_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX)).is_none() {
             return Err(DecodeError::Value { field: "seq", value: self.seq });
-        }
-        if self.entries.iter().map(|entry| entry.headers.len()).sum::<usize>() > MAX_POST_HEADERS {
-            return Err(DecodeError::TooMany { field: "headers of a post", max: MAX_POST_HEADERS });
         }
         let len = self.content_len();
         if len > MAX_PAYLOAD {

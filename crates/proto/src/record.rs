@@ -74,7 +74,7 @@ pub struct ServerRecord {
 pub(crate) fn addr_from_wire(addr: &wire::Addr) -> Result<Option<GossipAddr>, DecodeError> {
     let port = u16::try_from(addr.port)
         .map_err(|_| DecodeError::Value { field: "port", value: addr.port.into() })?;
-    let ip = field::ip("ip", &addr.ip)?.to_canonical();
+    let ip = field::ip("ip", &addr.ip)?;
     let carrier = match addr.proto {
         0 => return Err(DecodeError::Value { field: "proto", value: 0 }),
         1 => Carrier::Tcp,
@@ -181,13 +181,17 @@ impl InterestShard {
     /// Reads a body. The signature is not looked at.
     ///
     /// # Errors
-    /// [`DecodeError`] if it is none, has too many tags, or tags that are out of order or of another shard.
+    /// [`DecodeError`] if it is none, has too many tags, names a shard that its `bits` do not make, or has tags that
+    /// are out of order or of another shard.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         shape::check(&bytes, &shape::INTEREST_SHARD)?;
         let shard = wire::InterestShard::decode(bytes)
             .map_err(|_| DecodeError::Malformed { what: "InterestShard" })?;
         if shard.bits > MAX_SHARD_BITS {
             return Err(DecodeError::Value { field: "bits", value: shard.bits.into() });
+        }
+        if u64::from(shard.shard) >= 1 << shard.bits {
+            return Err(DecodeError::Value { field: "shard", value: shard.shard.into() });
         }
         let tags: Vec<Tag> = shard.tags.into_iter().map(Tag).collect();
         let unordered =

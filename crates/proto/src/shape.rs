@@ -1,12 +1,13 @@
 //! Counts repeated elements on the encoded bytes, before a decoder can turn two bytes into a hundred.
 //!
-//! Source: `docs/protocol.md`, section 4.2. A message field that may stand once is refused when it stands twice,
-//! because decoders merge the copies and their elements would add up. Groups do not exist in proto3 and are refused.
+//! Source: `docs/protocol.md`, section 4.2. A message field that may stand once and holds counted elements is refused
+//! when it stands twice, because decoders merge the copies and their elements would add up. Groups do not exist in
+//! proto3 and are refused; so nothing here goes deeper than the shapes below, whatever the input.
 
 use crate::DecodeError;
 use crate::limits::{
     MAX_ADDRS, MAX_BUNDLES, MAX_DIGEST, MAX_DST, MAX_ELSEWHERE, MAX_ENTRIES, MAX_HEADERS, MAX_JOIN,
-    MAX_NEIGHBOURS, MAX_SHARD_TAGS, MAX_VERSIONS,
+    MAX_NEIGHBOURS, MAX_POST_HEADERS, MAX_SHARD_TAGS, MAX_VERSIONS,
 };
 
 /// The fields of a message that need counting, and the messages inside it.
@@ -23,6 +24,8 @@ struct Field {
     name: &'static str,
     max: usize,
     elements: Elements,
+    /// Whether its elements also count together over all messages of one decoding step; only `headers` do.
+    is_shared: bool,
 }
 
 /// How one occurrence of a field counts.
@@ -42,11 +45,11 @@ enum Elements {
 const MAX_FIELDS: usize = 16;
 
 const fn many(number: u64, name: &'static str, max: usize, elements: Elements) -> Field {
-    Field { number, name, max, elements }
+    Field { number, name, max, elements, is_shared: false }
 }
 
 const fn once(number: u64, name: &'static str, inner: &'static Shape) -> Field {
-    Field { number, name, max: 1, elements: Elements::Message(inner) }
+    many(number, name, 1, Elements::Message(inner))
 }
 
 const PLAIN: Shape = Shape { name: "message", fields: &[] };
@@ -78,8 +81,9 @@ pub(crate) const FRAME: Shape = Shape {
     ],
 };
 
-const ENTRY: Shape =
-    Shape { name: "Entry", fields: &[many(4, "headers", MAX_HEADERS, Elements::Message(&PLAIN))] };
+const HEADERS: Field =
+    Field { is_shared: true, ..many(4, "headers", MAX_HEADERS, Elements::Message(&PLAIN)) };
+const ENTRY: Shape = Shape { name: "Entry", fields: &[HEADERS] };
 
 pub(crate) const HELLO: Shape =
     Shape { name: "Hello", fields: &[many(1, "versions", MAX_VERSIONS, Elements::Varints)] };
@@ -150,11 +154,16 @@ fn elements_of(piece: &Piece<'_>, elements: &Elements) -> usize {
     }
 }
 
-/// Checks the counts of `shape` on `bytes` and gives the greatest field number from 10 up.
+/// Checks the counts of `shape` on `bytes` and gives the greatest field number from 10 up, or 0.
 ///
 /// # Errors
 /// [`DecodeError::TooMany`] over a bound, [`DecodeError::Malformed`] where no field can be cut out.
-pub(crate) fn check(mut bytes: &[u8], shape: &Shape) -> Result<u64, DecodeError> {
+pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<u64, DecodeError> {
+    let mut shared = 0;
+    check_inside(bytes, shape, &mut shared)
+}
+
+fn check_inside(mut bytes: &[u8], shape: &Shape, shared: &mut usize) -> Result<u64, DecodeError> {
     let mut counts = [0_usize; MAX_FIELDS];
     let mut kind = 0;
     while !bytes.is_empty() {
@@ -165,15 +174,21 @@ pub(crate) fn check(mut bytes: &[u8], shape: &Shape) -> Result<u64, DecodeError>
         let found =
             shape.fields.iter().zip(counts.iter_mut()).find(|(field, _)| field.number == piece.number);
         let Some((field, count)) = found else { continue };
-        *count = count.saturating_add(elements_of(&piece, &field.elements));
-        if *count > field.max {
-            return Err(DecodeError::TooMany { field: field.name, max: field.max });
+        let elements = elements_of(&piece, &field.elements);
+        add(count, elements, field.name, field.max)?;
+        if field.is_shared {
+            add(shared, elements, "headers of a post", MAX_POST_HEADERS)?;
         }
         if let Elements::Message(inner) = field.elements {
-            check(piece.content, inner)?;
+            check_inside(piece.content, inner, shared)?;
         }
     }
     Ok(kind)
+}
+
+fn add(count: &mut usize, more: usize, field: &'static str, max: usize) -> Result<(), DecodeError> {
+    *count = count.saturating_add(more);
+    if *count > max { Err(DecodeError::TooMany { field, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]

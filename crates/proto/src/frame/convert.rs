@@ -3,15 +3,19 @@
 use super::{
     Class, DmDeliver, Done, Goodbye, Have, Kind, Notice, Refusal, Route, RouteHead, SendDm, Want, Welcome,
 };
-use crate::limits::{MAX_DELIVER, MAX_PACKET, MAX_TEXT};
+use crate::limits::{MAX_ADDR_TEXT, MAX_DELIVER, MAX_TEXT};
 use crate::record::{addr_from_wire, addr_to_wire};
 use crate::{ChannelId, Code, DecodeError, DeviceId, RouterId, ServerId, SessionId, UserId, field, wire};
 use bytes::Bytes;
 use wire::frame::Kind as Wire;
 
-/// A code of a later version still says that something was refused.
+/// A code of a later version still says that something was refused. TRUNCATED never travels (4.3), so a peer that
+/// sends it has not said what it means either.
 fn code(number: i32) -> Code {
-    Code::from_number(number).unwrap_or(Code::Internal)
+    match Code::from_number(number) {
+        Some(Code::Truncated) | None => Code::Internal,
+        Some(code) => code,
+    }
 }
 
 fn channels(list: &[Bytes]) -> Result<Vec<ChannelId>, DecodeError> {
@@ -66,7 +70,7 @@ fn send_dm(m: wire::SendDm) -> Result<SendDm, DecodeError> {
         user: UserId::new(field::fixed("user", &m.user)?),
         device: DeviceId::new(field::fixed("device", &m.device)?),
         server: ServerId::new(field::fixed("server", &m.server)?),
-        packet: sized("packet", m.packet, MAX_PACKET)?,
+        packet: m.packet,
         attempt: m.attempt,
     })
 }
@@ -75,7 +79,7 @@ fn dm(m: wire::DmDeliver) -> Result<DmDeliver, DecodeError> {
     Ok(DmDeliver {
         user: UserId::new(field::fixed("user", &m.user)?),
         device: DeviceId::new(field::fixed("device", &m.device)?),
-        packet: sized("packet", m.packet, MAX_PACKET)?,
+        packet: m.packet,
         delivery: m.r#ref,
     })
 }
@@ -96,6 +100,7 @@ fn welcome(m: &wire::Welcome) -> Result<Welcome, DecodeError> {
 }
 
 fn notice(m: wire::Notice) -> Result<Notice, DecodeError> {
+    let text = field::text("text", m.text, MAX_TEXT)?;
     Ok(match wire::notice::Kind::try_from(m.kind) {
         Ok(wire::notice::Kind::Unspecified) => {
             return Err(DecodeError::Value { field: "Notice.kind", value: 0 });
@@ -104,13 +109,13 @@ fn notice(m: wire::Notice) -> Result<Notice, DecodeError> {
             Notice::Dropped { channel: ChannelId::new(field::fixed("channel", &m.channel)?), count: m.count }
         }
         Ok(wire::notice::Kind::Draining) => Notice::Draining,
-        Ok(wire::notice::Kind::Text) => Notice::Text(field::text("text", m.text, MAX_TEXT)?),
+        Ok(wire::notice::Kind::Text) => Notice::Text(text),
         Err(_) => Notice::Unknown(m.kind),
     })
 }
 
 fn goodbye(m: wire::Goodbye) -> Result<Goodbye, DecodeError> {
-    if let Some(long) = m.elsewhere.iter().find(|text| text.len() > MAX_TEXT) {
+    if let Some(long) = m.elsewhere.iter().find(|text| text.len() > MAX_ADDR_TEXT) {
         return Err(DecodeError::Length { field: "elsewhere", len: long.len() });
     }
     let text = field::text("text", m.text, MAX_TEXT)?;
@@ -171,7 +176,8 @@ pub(super) fn route_head(head: &RouteHead) -> wire::Route {
 }
 
 fn number(code: Code) -> i32 {
-    i32::from(code.number())
+    let sent = if code == Code::Truncated { Code::Internal } else { code };
+    i32::from(sent.number())
 }
 
 fn bytes(id: &[u8]) -> Bytes {
