@@ -19,9 +19,8 @@
 //! # }).unwrap();
 //! ```
 
-use darkchat_transport::{
-    Addr, BoxFuture, Incoming, Link, Listener, Transport, stream::farewell, wrong_scheme,
-};
+use darkchat_transport::stream::farewell;
+use darkchat_transport::{Addr, BoxFuture, Incoming, Link, Listener, Transport, is_fleeting, wrong_scheme};
 use futures_util::stream;
 use std::io;
 use std::time::Duration;
@@ -79,7 +78,7 @@ impl Transport for Tcp {
                     sleep(REST).await;
                 }
                 let accepted = socket.accept().await;
-                let tired = accepted.as_ref().is_err_and(|error| !is_of_one_caller(error));
+                let tired = accepted.as_ref().is_err_and(|error| !is_fleeting(error));
                 let incoming = accepted.map(|(stream, remote)| {
                     let remote = Addr::from_socket(SCHEME, remote);
                     Incoming { remote: remote.clone(), link: Box::pin(set_up(stream, remote)) }
@@ -98,13 +97,6 @@ fn place(addr: &Addr) -> io::Result<(&str, u16)> {
     } else {
         Err(wrong_scheme(addr))
     }
-}
-
-/// Whether an error of `accept` tells of one connection that is gone. Every other kind, above all the want of
-/// descriptors, would only come again at once.
-fn is_of_one_caller(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 fn link(remote: Addr, stream: TcpStream) -> Link {

@@ -130,3 +130,12 @@ pub fn check_unit(unit: &Bytes) -> io::Result<()> {
     let text = format!("a unit has at most {MAX_UNIT} bytes, this one has: {}", unit.len());
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
+
+/// Whether an error of accepting tells of one connection that is already gone, so that accepting can go on at once.
+///
+/// Every other error, above all the want of descriptors, would come again immediately: pause before the next attempt.
+#[must_use]
+pub fn is_fleeting(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

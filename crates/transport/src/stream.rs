@@ -110,25 +110,18 @@ impl Leaving {
         self.copied.is_empty() && self.shared.is_empty()
     }
 
-    /// Adds `head` and then `body`.
+    /// Adds `head` and then `body`. A long body is not copied, so that it should come last before a write.
     pub fn push(&mut self, head: &[u8], body: Bytes) {
-        let room = self.room(head.len() + if body.len() > COPY_MAX { 0 } else { body.len() });
-        room.extend_from_slice(head);
-        if body.len() > COPY_MAX {
+        let earlier = mem::take(&mut self.shared);
+        let is_long = body.len() > COPY_MAX;
+        self.copied.reserve(earlier.len() + head.len() + if is_long { 0 } else { body.len() });
+        self.copied.extend_from_slice(&earlier);
+        self.copied.extend_from_slice(head);
+        if is_long {
             self.shared = body;
         } else {
-            room.extend_from_slice(&body);
+            self.copied.extend_from_slice(&body);
         }
-    }
-
-    /// A place to add `len` bytes by copying them; for what has to be changed on its way, such as a masked body.
-    pub fn room(&mut self, len: usize) -> &mut BytesMut {
-        if !self.shared.is_empty() {
-            let shared = mem::take(&mut self.shared);
-            self.copied.extend_from_slice(&shared);
-        }
-        self.copied.reserve(len);
-        &mut self.copied
     }
 
     /// Writes all that waits, without flushing `write`. Cancel safe.
