@@ -15,7 +15,7 @@ enum Outcome {
 
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("wire code is not stale", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -26,6 +26,7 @@ const STEPS: [Step; 9] = [
     ("documentation", documentation),
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
     ("tests", |root| cargo(root, &["test", "--workspace", "--locked"])),
+    ("vectors in another language", foreign_vectors),
     ("licences and bans", deny),
     ("packaging", packaging),
 ];
@@ -80,6 +81,14 @@ fn documentation(root: &Path) -> Result<Outcome> {
     let mut doc = Command::new(crate::cargo());
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings");
     passes(doc.current_dir(root))
+}
+
+/// The vectors agree with WebCrypto too, which shares no code with us.
+fn foreign_vectors(root: &Path) -> Result<Outcome> {
+    if !starts(Command::new("node").arg("--version")) {
+        return Ok(Outcome::Skipped("node is not installed; the tests have checked the vectors against our code"));
+    }
+    passes(Command::new("node").arg("check.mjs").current_dir(root.join("crates/crypto/tests/vectors")))
 }
 
 fn deny(root: &Path) -> Result<Outcome> {

@@ -1,0 +1,73 @@
+//! Runs every fuzz body on its committed corpus and on generated input.
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its corpus has failed")]
+
+use std::path::{Path, PathBuf};
+
+use darkchat_fuzz_bodies::TARGETS;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// Enough to cross every branch now and then, few enough for every `cargo test`.
+const CASES: u32 = 1_024;
+/// Most frames of a real link are short; corpora hold the long ones.
+const LEN_MAX: usize = 600;
+
+/// The committed inputs of a target, always in the same order.
+fn corpus(name: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(name);
+    let mut inputs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{name} has no corpus");
+    inputs
+}
+
+#[test]
+fn no_body_panics_on_its_corpus() {
+    for (name, body) in TARGETS {
+        for input in corpus(name) {
+            println!("{}", input.display());
+            body(&std::fs::read(input).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_target_has_its_file() {
+    for (name, _) in TARGETS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fuzz_targets/{name}.rs"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("darkchat_fuzz_bodies::{name}(data)")), "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn no_body_panics_on_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..LEN_MAX)) {
+        for (_, body) in TARGETS {
+            body(&data);
+        }
+    }
+
+    /// Near-valid input reaches deeper than noise does.
+    #[test]
+    fn no_body_panics_on_a_damaged_corpus(
+        pick in any::<Index>(),
+        damage in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..8),
+        kept in any::<Index>(),
+    ) {
+        for (name, body) in TARGETS {
+            let mut data = std::fs::read(pick.get(&corpus(name))).unwrap();
+            if !data.is_empty() {
+                for (at, byte) in &damage {
+                    let at = at.index(data.len());
+                    data[at] = *byte;
+                }
+            }
+            // Half of the cases keep all of it.
+            data.truncate(kept.index(data.len() * 2 + 1));
+            body(&data);
+        }
+    }
+}
