@@ -1,1 +1,6 @@
-//! Being laid.
+//! A darkchat user, as a library.
+
+mod message;
+pub mod session;
+
+pub use message::{Cause, Content, MemberChange, Member, Message, Missed, Payload, Received, Sent};

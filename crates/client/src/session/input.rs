@@ -1,0 +1,144 @@
+//! What happens to a session: facts and wishes, as plain data.
+
+use super::{DialId, SignId, Ticket};
+use darkchat_crypto::{Verified, VerifyError, verify};
+use darkchat_proto::{
+    Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Kind, Network, Post,
+    PostId, ServerId, Signature, UserName,
+};
+
+/// A fact or a wish that the session is told, at a time.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the whole contract of the session; a caller must be able to give every input"
+)]
+pub enum Input {
+    /// The wall clock: first of all, every 10 s, and after a jump.
+    Wall {
+        /// Unix milliseconds.
+        unix_ms: u64,
+    },
+    /// The user wants to be connected. Said once; before it, the session does nothing.
+    Connect,
+    /// A dial's handshake is complete on our side: the server has proven its key.
+    Opened {
+        /// Which dial.
+        dial: DialId,
+        /// The key that was proven.
+        server: ServerId,
+        /// The numbers that the server announced.
+        announced: Announced,
+        /// The features that both ends offer.
+        features: Features,
+    },
+    /// A dial came to nothing, or was given up after [`Output::Close`](super::Output::Close).
+    DialFailed {
+        /// Which.
+        dial: DialId,
+        /// Why: `UNREACHABLE` if nobody answers, `UNAUTHORIZED` for another server's key, `VERSION`, `TIMEOUT`.
+        why: Code,
+    },
+    /// One frame of the link, decoded and checked.
+    Frame(Received),
+    /// Bytes that left our hands for the network.
+    Flushed {
+        /// How many bytes of [`Output::Send`](super::Output::Send).
+        bytes: usize,
+    },
+    /// The link is gone. Nothing more is sent to it.
+    Closed {
+        /// Why, as far as the driver knows: `TRUNCATED` without a goodbye; the session's own reason wins.
+        why: Code,
+    },
+    /// The answer to [`Output::Sign`](super::Output::Sign).
+    Signed {
+        /// Which request.
+        sign: SignId,
+        /// By the user's key.
+        signature: Signature,
+    },
+    /// The deadline of [`Session::poll_timeout`](super::Session::poll_timeout) has come.
+    Timeout,
+    /// The user wants to be in a channel, also after a reconnect. Answered by `Joined` or `JoinFailed`.
+    Join {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelName,
+        /// The name to claim there; `None` for the session's own.
+        name: Option<UserName>,
+    },
+    /// The user wants to claim another name in a channel, from the next post on.
+    Speak {
+        /// Which channel.
+        channel: ChannelId,
+        /// The name.
+        name: UserName,
+    },
+    /// The user leaves a channel. What it sent before goes out first. Answered by `Left`.
+    Leave {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// The user sends a message. Answered by `Sent` or `SendFailed`.
+    Send {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// Where to; the channel must be joined.
+        channel: ChannelId,
+        /// What.
+        entry: Entry,
+    },
+    /// The user goes: what is queued goes out, then a goodbye. Answered by the state `Closed`.
+    Close,
+}
+
+/// A frame of the server's, with the proof that its kind needs.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "part of `Input`")]
+pub enum Received {
+    /// A post to a public channel.
+    Post {
+        /// The channel that it came on.
+        channel: ChannelId,
+        /// The id of its body.
+        id: PostId,
+        /// The post, if its author signed it.
+        post: Result<Verified<Post>, VerifyError>,
+    },
+    /// A sealed post: for a private channel.
+    Sealed {
+        /// The channel that it came on.
+        channel: ChannelId,
+    },
+    /// A delivery whose bytes are none. The fault of somebody behind the server, so the link stays.
+    Malformed,
+    /// A frame without a signature.
+    Other(Frame),
+    /// Bytes that the protocol does not allow: the link ends with this code.
+    Refused {
+        /// `BAD_FRAME` or `TOO_LARGE`.
+        code: Code,
+    },
+}
+
+impl Received {
+    /// Makes the checks that the frame's kind needs: a delivery is decoded and its signature verified.
+    ///
+    /// This is the costly part of receiving (about 50 µs a post), so the driver does it beside the session.
+    #[must_use]
+    pub fn check(network: &Network, frame: Frame) -> Self {
+        let Kind::Deliver(bytes) = frame.kind else { return Self::Other(frame) };
+        match Deliver::decode(bytes) {
+            Ok(Deliver { channel, content: Content::Public(signed) }) => {
+                let id = PostId::of_body(&signed.body);
+                Self::Post { channel, id, post: verify::post(network, &signed) }
+            }
+            Ok(Deliver { channel, content: _ }) => Self::Sealed { channel },
+            Err(_) => Self::Malformed,
+        }
+    }
+}

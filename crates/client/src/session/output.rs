@@ -1,0 +1,192 @@
+//! What a session wants done, and what it reports.
+
+use super::{DialId, SignId, Ticket};
+use crate::message::{MemberChange, Message, Missed, Sent};
+use bytes::Bytes;
+use darkchat_crypto::SignRequest;
+use darkchat_proto::{ChannelId, Code, Goodbye, ServerAddr, ServerId};
+use std::time::Duration;
+
+/// Something to do. There is at most one dial or link at a time: a new `Dial` comes only after the `DialFailed` or
+/// `Closed` of the one before.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the whole contract of the session; a caller must carry out every output"
+)]
+pub enum Output {
+    /// Dial a server. Answered by [`Input::Opened`](super::Input::Opened) or `DialFailed`.
+    Dial {
+        /// Repeated by the answer.
+        dial: DialId,
+        /// Where, and the key that must be proven if one is known.
+        addr: ServerAddr,
+    },
+    /// Write one frame, its length prefix included. Answered by [`Input::Flushed`](super::Input::Flushed).
+    Send {
+        /// The frame.
+        bytes: Bytes,
+    },
+    /// Sign with the user's key. Answered by [`Input::Signed`](super::Input::Signed).
+    Sign {
+        /// Repeated by the answer.
+        sign: SignId,
+        /// What to sign.
+        request: SignRequest,
+    },
+    /// Give up the dial, or write what was sent, then the goodbye, then close, within 1 s. Answered by `DialFailed`
+    /// before `Opened` and by `Closed` after it.
+    Close {
+        /// The last frame, if the server is to know.
+        goodbye: Option<Goodbye>,
+    },
+    /// A fact for the user.
+    Event(Event),
+}
+
+/// A fact for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection changed.
+    State(State),
+    /// In a channel, for the first time or again after a reconnect. Comes before any message of it.
+    Joined {
+        /// Whose wish it was; `None` after a reconnect.
+        ticket: Option<Ticket>,
+        /// Which channel.
+        channel: ChannelId,
+        /// Whether every reachable server knows.
+        spread: bool,
+    },
+    /// Not, or no longer, in a channel.
+    JoinFailed {
+        /// Whose wish it was; `None` after a reconnect.
+        ticket: Option<Ticket>,
+        /// Which channel.
+        channel: ChannelId,
+        /// Why.
+        why: Failure,
+    },
+    /// No longer in a channel, as wished.
+    Left {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// A message was taken by our server.
+    Sent {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// What the server said.
+        sent: Sent,
+    },
+    /// A message was not taken.
+    SendFailed {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Why.
+        why: Failure,
+    },
+    /// A message came.
+    Message {
+        /// On which channel.
+        channel: ChannelId,
+        /// The message.
+        message: Message,
+    },
+    /// Messages will not come.
+    Missed {
+        /// On which channel.
+        channel: ChannelId,
+        /// Which.
+        missed: Missed,
+    },
+    /// Somebody came to a channel or went.
+    Member {
+        /// Which channel.
+        channel: ChannelId,
+        /// Who, and what.
+        change: MemberChange,
+    },
+    /// The server's clock and ours differ by more than 120 s: one of them is wrong, and posts may be refused as stale.
+    ClockDiffers {
+        /// The server's clock, in Unix milliseconds.
+        server_ms: u64,
+        /// Ours, in Unix milliseconds.
+        our_ms: u64,
+    },
+    /// The server said goodbye.
+    Goodbye(Goodbye),
+    /// The server is about to stop.
+    Draining,
+    /// A text from the server's operator: clean it before a terminal gets it.
+    Text(String),
+}
+
+/// The state of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Nothing was tried yet.
+    Idle,
+    /// Dialling, or waiting for the server's welcome.
+    Connecting {
+        /// Where.
+        addr: ServerAddr,
+        /// Whether another server suggested the address.
+        suggested: bool,
+    },
+    /// Welcomed.
+    Connected {
+        /// Where.
+        addr: ServerAddr,
+        /// The key that the server proved.
+        server: ServerId,
+    },
+    /// Waiting before the next try.
+    Waiting {
+        /// For how long.
+        retry: Duration,
+        /// Why the last link or dial ended.
+        why: Code,
+    },
+    /// Ended for good.
+    Closed {
+        /// Why; `OK` after [`Input::Close`](super::Input::Close).
+        why: Code,
+    },
+}
+
+/// Why a wish was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The server said no.
+    Refused {
+        /// Why.
+        code: Code,
+        /// When to try again, if the server says so.
+        retry: Option<Duration>,
+    },
+    /// More content than the server takes in one post. Nothing was sent.
+    TooLarge {
+        /// The content's length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        max: usize,
+    },
+    /// A content type or headers over their bounds. Nothing was sent.
+    BadHeaders,
+    /// Too much is waiting already. Nothing was changed.
+    Full,
+    /// The channel is joined already, or about to be.
+    AlreadyJoined,
+    /// The channel is not joined. Nothing was sent.
+    NotJoined,
+    /// No answer in time: it may have been carried out or not.
+    TimedOut,
+    /// The session has ended.
+    Closed,
+}

@@ -1,0 +1,31 @@
+//! The counters of a client. Source: `docs/protocol.md`, section 13.2.
+
+/// What became of the entries that arrived: each is counted once under one of these, but for `gap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Given to the user; `HERE` and `PART` count here too.
+    pub shown: u64,
+    /// Came before.
+    pub duplicate: u64,
+    /// Came after its gap was reported, or from before the start of its stream.
+    pub late: u64,
+    /// Stamped more than 300 s from our clock.
+    pub stale: u64,
+    /// In a post that its author did not sign; such a post counts once.
+    pub bad_signature: u64,
+    /// In a sealed post that we have no key for; such a post counts once.
+    pub undecryptable: u64,
+    /// Without the form of its kind; a post without form counts once.
+    pub malformed: u64,
+    /// Of a kind that this version does not know.
+    pub unknown_kind: u64,
+    /// Of a channel that we are not in, or our own.
+    pub ignored: u64,
+    /// Numbers that were missing.
+    pub gap: u64,
+    /// Given to the user, but dropped because the program did not read; part of no other counter.
+    pub unread: u64,
+    /// Times that the seen ids were swapped early because they were too many.
+    pub seen_early: u64,
+}
