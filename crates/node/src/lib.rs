@@ -4,8 +4,11 @@
 mod config;
 mod event;
 mod input;
+mod interest;
 mod limits;
+mod map;
 mod output;
+mod seen;
 
 pub use config::Config;
 pub use event::Event;
