@@ -171,6 +171,14 @@ pub enum Received {
         /// When the same request would pass, in milliseconds; 0 is no advice.
         retry_ms: u32,
     },
+    /// A post refused only because an earlier one of its stream was ([`Verdict::Hold`](crate::Verdict::Hold)). It is
+    /// answered like one over the budget, and does not count towards the refusals that end a link.
+    Held {
+        /// The asker's number, or 0.
+        req: u32,
+        /// When the same request would pass at the latest, in milliseconds.
+        retry_ms: u32,
+    },
 }
 
 /// What the link's task found about the payload of a route.

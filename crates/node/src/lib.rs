@@ -8,15 +8,18 @@ mod interest;
 mod limits;
 mod map;
 mod output;
+mod rng;
+mod stats;
 mod seen;
 
 pub use config::Config;
 pub use event::Event;
 pub use input::{Accept, Check, Input, Received};
-pub use limits::Profile;
+pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
 pub use output::{Output, SendClass};
+pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
 
-use darkchat_proto::{ServerId, Time};
+use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
 
 /// A link: the driver counts them up and never uses one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,4 +60,66 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Time> {
         None
     }
+
+    /// The counters and sizes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    /// The servers that we have a link with, by link.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerRow> {
+        Vec::new()
+    }
+
+    /// The users' programs that are connected, by link.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientRow> {
+        Vec::new()
+    }
+
+    /// The channels with members here, and how many sessions each has.
+    #[must_use]
+    pub fn channels(&self) -> Vec<(ChannelId, usize)> {
+        Vec::new()
+    }
+
+    /// The servers in the map, ourselves left out.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerId> {
+        Vec::new()
+    }
+}
+
+/// A server that we have a link with, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerRow {
+    /// Which link.
+    pub link: LinkId,
+    /// The proven key.
+    pub server: ServerId,
+    /// Where it is.
+    pub addr: Addr,
+    /// Whether we dialled it.
+    pub outbound: bool,
+    /// Since when the link is up.
+    pub since: Time,
+}
+
+/// A user's program that is connected, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientRow {
+    /// Which link.
+    pub link: LinkId,
+    /// The proven key.
+    pub user: UserId,
+    /// Where it is.
+    pub addr: Addr,
+    /// How many channels it has joined.
+    pub channels: usize,
+    /// Since when the link is up.
+    pub since: Time,
 }
