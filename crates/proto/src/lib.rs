@@ -34,6 +34,7 @@ mod features;
 mod field;
 mod frame;
 mod hash;
+mod head;
 mod hello;
 mod id;
 pub mod limits;
@@ -62,6 +63,7 @@ pub use frame::{
     Class, DmDeliver, Done, Frame, Goodbye, Have, Kind, Notice, Refusal, Route, RouteHead, SendDm, Sender,
     Want, Welcome,
 };
+pub use head::PostHead;
 pub use hello::{Announced, Auth, Hello, HelloReply, Resume, Role, VERSION};
 pub use id::{
     ChannelId, DeviceId, Digest16, MessageId, PostId, RouterId, ServerId, SessionId, Signature, Tag, UserId,

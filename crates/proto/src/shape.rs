@@ -186,6 +186,19 @@ fn check_inside(mut bytes: &[u8], shape: &Shape, shared: &mut usize) -> Result<u
     Ok(kind)
 }
 
+/// Checks the counts of `shape` on `bytes` and gives how often the field `number` stands there.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn count(mut bytes: &[u8], shape: &Shape, number: u64) -> Result<usize, DecodeError> {
+    check(bytes, shape)?;
+    let mut count = 0_usize;
+    while let Some(piece) = take_piece(&mut bytes) {
+        count = count.saturating_add(usize::from(piece.number == number));
+    }
+    Ok(count)
+}
+
 fn add(count: &mut usize, more: usize, field: &'static str, max: usize) -> Result<(), DecodeError> {
     *count = count.saturating_add(more);
     if *count > max { Err(DecodeError::TooMany { field, max }) } else { Ok(()) }
