@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn digest(number: u32) -> Digest16 {
-        Digest16::of(&number.to_be_bytes())
+        Digest16::new(u128::from(number).to_be_bytes())
     }
 
     fn secs(secs: u64) -> Time {

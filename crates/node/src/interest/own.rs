@@ -163,8 +163,15 @@ impl Own {
 
     /// Somebody could choose ids whose tags all fall into one shard, which nobody would then take.
     fn shard_has_room(&self, tag: Tag) -> bool {
-        let shard = InterestShard::of_tag(tag, self.bits);
-        self.tags.len() < MAX_SHARD_TAGS || self.count(self.bits, shard) < MAX_SHARD_TAGS
+        let bits = if self.wants_recut() { bits_for(self.tags.len()) } else { self.bits };
+        let shard = InterestShard::of_tag(tag, bits);
+        self.tags.len() < MAX_SHARD_TAGS || self.count(bits, shard) < MAX_SHARD_TAGS
+    }
+
+    /// Whether the number of tags has changed much since they were cut.
+    fn wants_recut(&self) -> bool {
+        let count = self.tags.len().max(SHARD_AVERAGE);
+        count >= self.cut_for.saturating_mul(RECUT) || count.saturating_mul(RECUT) <= self.cut_for
     }
 
     fn count(&self, bits: u32, shard: u32) -> usize {
@@ -245,7 +252,7 @@ impl Own {
             seq: self.seq,
             bits: self.bits,
             shard,
-            tags: shard_tags(&self.tags, self.bits, shard).collect(),
+            tags: shard_tags(&self.tags, self.bits, shard).take(MAX_SHARD_TAGS).collect(),
         }
     }
 
@@ -253,20 +260,17 @@ impl Own {
     ///
     /// An empty shard says that nothing of an earlier cut of the same bits counts any more.
     fn recut(&mut self) {
-        let count = self.tags.len().max(SHARD_AVERAGE);
-        if count < self.cut_for.saturating_mul(RECUT) && count.saturating_mul(RECUT) > self.cut_for {
+        if !self.wants_recut() {
             return;
         }
+        let count = self.tags.len().max(SHARD_AVERAGE);
         let bits = bits_for(count);
         let shards = 1_u32.checked_shl(bits).unwrap_or(1);
         let merges_too_much = bits < self.bits
             && self.tags.len() > MAX_SHARD_TAGS
             && (0..shards).any(|shard| self.count(bits, shard) > MAX_SHARD_TAGS);
-        if merges_too_much {
-            return;
-        }
         self.cut_for = count;
-        if bits == self.bits {
+        if merges_too_much || bits == self.bits {
             return;
         }
         let changed: Vec<u32> = self.changed.order.iter().copied().collect();
@@ -323,5 +327,10 @@ impl Own {
         let leaving = self.leaving.first().map(|(at, _)| *at);
         let ready = self.ready.map(|ready| ready.max(self.budget.free_at()));
         [leaving, ready].into_iter().flatten().min()
+    }
+
+    #[cfg(test)]
+    pub(super) const fn bits_for_tests(&self) -> u32 {
+        self.bits
     }
 }
