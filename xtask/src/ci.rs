@@ -86,7 +86,9 @@ fn documentation(root: &Path) -> Result<Outcome> {
 /// The vectors agree with WebCrypto too, which shares no code with us.
 fn foreign_vectors(root: &Path) -> Result<Outcome> {
     if !starts(Command::new("node").arg("--version")) {
-        return Ok(Outcome::Skipped("node is not installed; the tests have checked the vectors against our code"));
+        return Ok(Outcome::Skipped(
+            "node is not installed; the tests have checked the vectors against our code",
+        ));
     }
     passes(Command::new("node").arg("check.mjs").current_dir(root.join("crates/crypto/tests/vectors")))
 }

@@ -56,6 +56,20 @@ pub(super) fn check_all(files: &[File], found: &mut Vec<String>) {
     }
 }
 
+/// A crate that decides has the list of what clippy refuses there; what no lint enforces drifts.
+pub(super) fn pure_crates_stay_pure(files: &[File], found: &mut Vec<String>) {
+    for name in ["proto", "crypto", "node", "client", "sim"] {
+        let path = format!("crates/{name}/clippy.toml");
+        let Some(bans) = super::text(files, &path, found) else { continue };
+        for banned in ["time::Instant::now", "time::SystemTime::now", "thread::spawn", "collections::HashMap"]
+        {
+            if !bans.contains(&format!("path = \"std::{banned}\"")) {
+                found.push(format!("{path}: does not ban std::{banned}"));
+            }
+        }
+    }
+}
+
 /// Lines of code, not of comments or unit tests, that hold `call`; a longer name that ends like it does not count.
 fn calls<'a>(file: &'a File, call: &str) -> impl Iterator<Item = (usize, &'a str)> {
     file.own_lines().filter(move |(_, line)| {
@@ -89,6 +103,15 @@ mod tests {
     fn plain_verification_is_found() {
         let bad = file("crates/crypto/src/verify.rs", "//! A.\nfn f() { key.verify(body, &sig) }\n");
         assert!(findings(|found| check_file(&bad, found)).contains("plain verification"));
+    }
+
+    #[test]
+    fn crate_that_lost_its_bans_is_found() {
+        let bans = file("crates/node/clippy.toml", "{ path = \"std::collections::HashMap\" }");
+        let found = findings(|found| pure_crates_stay_pure(&[bans], found));
+        assert!(found.contains("crates/sim/clippy.toml: missing"), "{found}");
+        assert!(found.contains("crates/node/clippy.toml: does not ban std::time::Instant::now"), "{found}");
+        assert!(!found.contains("node/clippy.toml: does not ban std::collections"), "{found}");
     }
 
     #[test]

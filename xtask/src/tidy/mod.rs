@@ -58,6 +58,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         links::check(file, &files, root, &mut found);
     }
     code::check_all(&files, &mut found);
+    code::pure_crates_stay_pure(&files, &mut found);
     schema::check(&files, &mut found);
     packaging::check(&files, &mut found);
     deps::check(&files, &metadata(root, &["--no-deps"])?, &mut found);
