@@ -105,10 +105,10 @@ impl Recent {
             return false;
         }
         self.order.push_back(digest);
-        if self.order.len() > self.cap {
-            if let Some(oldest) = self.order.pop_front() {
-                self.members.remove(&oldest);
-            }
+        if self.order.len() > self.cap
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.members.remove(&oldest);
         }
         true
     }
