@@ -40,6 +40,12 @@ impl StaticKey {
         Self { secret, public }
     }
 
+    /// A pair whose halves do not belong together: what a hostile party may send.
+    #[cfg(test)]
+    pub(crate) fn claiming(public: [u8; 32]) -> Self {
+        Self { secret: StaticSecret::from([1; 32]), public }
+    }
+
     /// The public half.
     #[must_use]
     pub const fn public(&self) -> &[u8; 32] {

@@ -25,7 +25,7 @@ use crate::record::{Opener, Sealer};
 use crate::verify::BadSignature;
 use crate::{Context, SignRequest};
 use bytes::Bytes;
-use darkchat_proto::limits::MAX_HANDSHAKE_UNIT;
+use darkchat_proto::limits::{MAX_AGENT, MAX_HANDSHAKE_UNIT, MAX_TOKEN};
 use darkchat_proto::{
     Code, DecodeError, DeviceId, Features, Network, Resume, Role, ServerId, UserId, VERSION,
 };
@@ -120,6 +120,17 @@ pub struct Credentials {
     pub resume: Option<Resume>,
 }
 
+impl Credentials {
+    fn check(&self) -> Result<(), HandshakeError> {
+        for (what, text, max) in [("token", &self.token, MAX_TOKEN), ("agent", &self.agent, MAX_AGENT)] {
+            if text.len() > max {
+                return Err(HandshakeError::Credentials { what, len: text.len(), max });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { token: _, agent, resume } = self;
@@ -200,7 +211,7 @@ pub struct Established {
     pub opener: Opener,
 }
 
-/// Why there is no link. Its state is gone; close without a byte.
+/// Why there is no link. The handshake's state is gone; close without a byte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -242,6 +253,16 @@ pub enum HandshakeError {
         /// The key that the server named, not proven.
         found: ServerId,
     },
+    /// We were asked to send credentials that are too long; shorten them.
+    #[error("{what} is longer than {max} bytes: {len}")]
+    Credentials {
+        /// `"token"` or `"agent"`.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        max: usize,
+    },
 }
 
 impl HandshakeError {
@@ -249,7 +270,7 @@ impl HandshakeError {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::TooLong { .. } => Code::TooLarge,
+            Self::TooLong { .. } | Self::Credentials { .. } => Code::TooLarge,
             Self::Malformed(error) => error.code(),
             Self::Cut | Self::Unopened => Code::BadFrame,
             Self::WeakKey | Self::BadSignature => Code::BadSignature,

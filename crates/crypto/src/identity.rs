@@ -1,8 +1,8 @@
 //! Identity: the secret behind a user or a server. It signs on request and never leaves.
 
 use crate::label::{Context, PREFIX};
-use data_encoding::HEXLOWER;
 use darkchat_proto::{Network, ServerId, Signature, UserId};
+use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fmt;
 use zeroize::Zeroize as _;
@@ -46,7 +46,10 @@ impl SignRequest {
 impl fmt::Debug for SignRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { context, bytes } = self;
-        f.debug_struct("SignRequest").field("context", context).field("bytes", &HEXLOWER.encode(bytes)).finish()
+        f.debug_struct("SignRequest")
+            .field("context", context)
+            .field("bytes", &HEXLOWER.encode(bytes))
+            .finish()
     }
 }
 

@@ -137,7 +137,12 @@ impl fmt::Debug for Noise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { symmetric: _, initiator, left, s, e, rs: _, re: _ } = self;
         let (left, s, e) = (left.len(), s, e);
-        f.debug_struct("Noise").field("initiator", initiator).field("left", &left).field("s", s).field("e", e).finish()
+        f.debug_struct("Noise")
+            .field("initiator", initiator)
+            .field("left", &left)
+            .field("s", s)
+            .field("e", e)
+            .finish()
     }
 }
 
@@ -234,7 +239,8 @@ impl Noise {
                     message = rest;
                 }
                 S => {
-                    let (sealed, rest) = message.split_first_chunk::<{ 32 + TAG }>().ok_or(NoiseError::Cut)?;
+                    let (sealed, rest) =
+                        message.split_first_chunk::<{ 32 + TAG }>().ok_or(NoiseError::Cut)?;
                     let rs = self.symmetric.decrypt_and_hash(sealed)?;
                     self.rs = Some(rs.try_into().map_err(|_| NoiseError::Cut)?);
                     message = rest;

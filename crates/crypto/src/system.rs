@@ -108,7 +108,8 @@ impl Identity {
         let mut seed = Zeroizing::new([0; 32]);
         SysRng.try_fill_bytes(seed.as_mut_slice()).map_err(KeyFileError::Randomness)?;
         let identity = Self::from_seed(*seed);
-        let written = write(path, &identity).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
+        let written =
+            write(path, &identity).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
         if written { Ok(identity) } else { Err(KeyFileError::Exists { path: path.to_owned() }) }
     }
 

@@ -57,20 +57,24 @@ fn is_canonical(key: &[u8; 32]) -> bool {
     !(*low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && high | 0x80 == 0xff)
 }
 
+/// A key that may verify: a point in its one encoding, and not of small order.
+fn usable(key: &[u8; 32]) -> Option<VerifyingKey> {
+    let point = VerifyingKey::from_bytes(key).ok()?;
+    (is_canonical(key) && !point.is_weak()).then_some(point)
+}
+
 /// Verifies as `docs/protocol.md` section 2 wants it: canonical encodings, no key or point of small order.
 pub(crate) fn strict(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
-    if !is_canonical(key) {
-        return Err(BadSignature);
-    }
-    let key = VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
-    if key.is_weak() {
-        return Err(BadSignature);
-    }
+    let key = usable(key).ok_or(BadSignature)?;
     key.verify_strict(message, &signature.into()).map_err(|_| BadSignature)
 }
 
 /// Whether `key` signed what was asked for.
-pub(crate) fn request(key: &[u8; 32], request: &SignRequest, signature: &Signature) -> Result<(), BadSignature> {
+pub(crate) fn request(
+    key: &[u8; 32],
+    request: &SignRequest,
+    signature: &Signature,
+) -> Result<(), BadSignature> {
     strict(key, request.bytes(), signature.as_bytes())
 }
 
@@ -94,12 +98,15 @@ pub fn post(network: &Network, signed: &Signed) -> Result<Verified<Post>, Verify
 
 /// A device's bundle, signed by its user (7.2).
 ///
-/// Says nothing of time or server; those are for the caller to judge.
+/// Says nothing of suite, time or server; those are for the caller to judge.
 ///
 /// # Errors
-/// [`VerifyError`]: the body is no bundle, or its user did not sign it.
+/// [`VerifyError`]: the body is no bundle, its `dh` is zero, or its user did not sign it.
 pub fn bundle(network: &Network, signed: &Signed) -> Result<Verified<Bundle>, VerifyError> {
     let bundle = Bundle::decode(signed.body.clone())?;
+    if bundle.dh == [0; 32] {
+        return Err(DecodeError::Value { field: "dh", value: 0 }.into());
+    }
     request(bundle.user.as_bytes(), &sign::bundle(network, &signed.body), &signed.sig)?;
     Ok(Verified(bundle))
 }

@@ -70,7 +70,12 @@ fn aes_gcm() {
             let mut text = hex(&case["msg"]);
             let tag = aead.seal(nonce, &aad, &mut text).unwrap();
             assert_eq!([text, tag.to_vec()].concat(), sealed, "case {}", case["tcId"]);
-            assert_eq!(aead.open(nonce, &aad, &mut sealed).unwrap(), hex(&case["msg"]), "case {}", case["tcId"]);
+            assert_eq!(
+                aead.open(nonce, &aad, &mut sealed).unwrap(),
+                hex(&case["msg"]),
+                "case {}",
+                case["tcId"]
+            );
         } else {
             assert!(aead.open(nonce, &aad, &mut sealed).is_err(), "case {}", case["tcId"]);
             assert_eq!(sealed, before, "a failed open changed the bytes: case {}", case["tcId"]);

@@ -1,15 +1,14 @@
 //! The side that dials: a client, or a server that links with another.
 
 use super::{
-    Authenticated, Credentials, Dialler, Established, HandshakeError, LinkConfig, VERSIONS, initiator_request, read,
-    responder_request,
+    Authenticated, Credentials, Dialler, Established, HandshakeError, LinkConfig, VERSIONS,
+    initiator_request, read, responder_request,
 };
 use crate::dh::StaticKey;
 use crate::noise::Noise;
 use crate::record::{Opener, Sealer};
 use crate::{SignRequest, verify};
 use bytes::Bytes;
-use darkchat_proto::limits::MAX_HANDSHAKE_UNIT;
 use darkchat_proto::{Announced, Auth, Features, Hello, HelloReply, Network, ServerId, Signature};
 use rand_core::CryptoRng;
 
@@ -112,7 +111,7 @@ impl InitiatorProof {
     /// take it closes without a word.
     ///
     /// # Errors
-    /// [`HandshakeError::TooLong`] if the credentials are longer than their bounds allow.
+    /// [`HandshakeError::Credentials`] if they are longer than their bounds allow.
     pub fn finish(
         self,
         identity: [u8; 32],
@@ -120,14 +119,13 @@ impl InitiatorProof {
         credentials: Credentials,
     ) -> Result<(Bytes, Established), HandshakeError> {
         let Self { mut noise, network: _, dialler, server, features, announced: _ } = self;
+        credentials.check()?;
         let Credentials { token, agent, resume } = credentials;
         let auth = Auth { identity, sig: signature, device: dialler.device(), token, agent, resume };
         let message = noise.write(&auth.encode())?;
-        if message.len() > MAX_HANDSHAKE_UNIT {
-            return Err(HandshakeError::TooLong { len: message.len(), max: MAX_HANDSHAKE_UNIT });
-        }
         let (there, back) = noise.split();
-        let peer = Authenticated { identity: *server.as_bytes(), role: dialler.role(), device: None, features };
+        let peer =
+            Authenticated { identity: *server.as_bytes(), role: dialler.role(), device: None, features };
         let established = Established { peer, sealer: Sealer::new(&there), opener: Opener::new(&back) };
         Ok((message.into(), established))
     }

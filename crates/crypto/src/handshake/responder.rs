@@ -129,5 +129,9 @@ impl ResponderWaiting {
 /// Clients name their device, peers have none.
 fn check_device(role: Role, device: Option<DeviceId>) -> Result<(), DecodeError> {
     let len = if device.is_some() { 16 } else { 0 };
-    if device.is_some() == (role == Role::Client) { Ok(()) } else { Err(DecodeError::Length { field: "device", len }) }
+    if device.is_some() == (role == Role::Client) {
+        Ok(())
+    } else {
+        Err(DecodeError::Length { field: "device", len })
+    }
 }

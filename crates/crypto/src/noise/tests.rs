@@ -10,7 +10,8 @@ struct Pair {
 }
 
 fn pair_of(vector: &Value) -> Pair {
-    let keys = |side: &str| (key(&vector[format!("{side}_static")]), key(&vector[format!("{side}_ephemeral")]));
+    let keys =
+        |side: &str| (key(&vector[format!("{side}_static")]), key(&vector[format!("{side}_ephemeral")]));
     let ((is, ie), (rs, re)) = (keys("init"), keys("resp"));
     let (ip, rp) = (hex(&vector["init_prologue"]), hex(&vector["resp_prologue"]));
     if vector["protocol_name"].as_str().unwrap().contains("_IK_") {
@@ -36,8 +37,11 @@ fn both_patterns_give_the_published_bytes() {
         let messages = vector["messages"].as_array().unwrap();
         for (turn, message) in messages.iter().take(handshake).enumerate() {
             let (payload, expected) = (hex(&message["payload"]), hex(&message["ciphertext"]));
-            let (writer, reader) =
-                if turn % 2 == 0 { (&mut initiator, &mut responder) } else { (&mut responder, &mut initiator) };
+            let (writer, reader) = if turn % 2 == 0 {
+                (&mut initiator, &mut responder)
+            } else {
+                (&mut responder, &mut initiator)
+            };
             assert_eq!(writer.write(&payload).unwrap(), expected, "{name} message {turn}");
             assert_eq!(reader.read(&expected).unwrap(), payload, "{name} message {turn}");
         }

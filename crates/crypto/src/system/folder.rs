@@ -33,7 +33,10 @@ mod tests {
         assert_eq!(folder(&all), Some("/d".into()));
         assert_eq!(folder(&all[1..]), Some("/x/darkchat".into()));
         assert_eq!(folder(&all[2..]), Some("/h/.local/state/darkchat".into()));
-        assert_eq!(folder(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]), Some("/h/.local/state/darkchat".into()));
+        assert_eq!(
+            folder(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
+            Some("/h/.local/state/darkchat".into())
+        );
         assert_eq!(folder(&[]), None);
     }
 }
