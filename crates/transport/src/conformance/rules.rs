@@ -4,7 +4,7 @@ use super::{Rule, Why, alarm};
 use crate::{Addr, Incoming, Link, Listener, MAX_UNIT, Transport};
 use bytes::Bytes;
 use futures_util::future::{self, Either};
-use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+use futures_util::{SinkExt, StreamExt, TryStreamExt};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -270,8 +270,8 @@ impl Trial<'_> {
     }
 
     async fn many_links(&self) -> Outcome {
-        let mut listener = self.listen().await?;
-        let addr = listener.addr.clone();
+        let listener = self.listen().await?;
+        let addr = listener.addr;
         let callers = future::try_join_all((0..MANY).map(|number| {
             let dial = self.transport.dial(addr.clone());
             async move {
@@ -282,18 +282,18 @@ impl Trial<'_> {
                 Outcome::Ok(link)
             }
         }));
-        let echoes = stream::unfold(&mut listener.incoming, |incoming| async {
-            Some((next(incoming).await, incoming))
-        })
-        .take(MANY)
-        .map_ok(|incoming| async {
-            let mut link = incoming.link.await?;
-            let came = link.units.next().await.ok_or(Why::Ended)??;
-            link.sink.send(came).await?;
-            Outcome::Ok(link)
-        })
-        .try_buffer_unordered(MANY)
-        .try_collect::<Vec<Link>>();
+        let echoes = listener
+            .incoming
+            .map_err(Why::from)
+            .take(MANY)
+            .map_ok(|incoming| async move {
+                let mut link = incoming.link.await?;
+                let came = link.units.next().await.ok_or(Why::Ended)??;
+                link.sink.send(came).await?;
+                Outcome::Ok(link)
+            })
+            .try_buffer_unordered(MANY)
+            .try_collect::<Vec<Link>>();
         let (near, far) = future::try_join(callers, echoes).await?;
         must(near.len() == MANY && far.len() == MANY, "some links are missing")
     }
@@ -319,9 +319,14 @@ async fn next(incoming: &mut crate::BoxStream<io::Result<Incoming>>) -> Outcome<
     Ok(incoming.next().await.ok_or(Why::Ended)??)
 }
 
-/// A unit of `len` bytes that differs from those of other numbers.
+/// A unit of `len` bytes that differs from those of other numbers, and whose parts differ from each other.
 fn unit(number: usize, len: usize) -> Bytes {
-    (0..len).map(|at| (at.wrapping_mul(31) ^ number.wrapping_mul(7) ^ (at >> 8)).to_le_bytes()[0]).collect()
+    let start = number.to_le_bytes()[0];
+    // A prime, so that the pattern falls differently on every border of a power of two.
+    let pattern: Vec<u8> = (0..251).map(|at: u8| at.wrapping_mul(31) ^ start).collect();
+    let mut bytes = pattern.repeat(len / pattern.len() + 1);
+    bytes.truncate(len);
+    bytes.into()
 }
 
 fn expect(number: usize, sent: &Bytes, came: Option<io::Result<Bytes>>) -> Outcome {
