@@ -1,9 +1,10 @@
 //! Runs every fuzz body on its committed corpus and on generated input.
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its corpus has failed")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::LazyLock;
 
-use darkchat_fuzz_bodies::TARGETS;
+use darkchat_fuzz_bodies::{TARGETS, Target};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -12,21 +13,24 @@ const CASES: u32 = 1_024;
 /// Most frames of a real link are short; corpora hold the long ones.
 const LEN_MAX: usize = 600;
 
-/// The committed inputs of a target, always in the same order.
-fn corpus(name: &str) -> Vec<PathBuf> {
+/// The committed inputs of each target, always in the same order.
+static CORPORA: LazyLock<Vec<(Target, Vec<Vec<u8>>)>> =
+    LazyLock::new(|| TARGETS.iter().map(|target| (*target, corpus(target.0))).collect());
+
+fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(name);
-    let mut inputs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
-    inputs.sort();
-    assert!(!inputs.is_empty(), "{name} has no corpus");
-    inputs
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{name} has no corpus");
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
 #[test]
 fn no_body_panics_on_its_corpus() {
-    for (name, body) in TARGETS {
-        for input in corpus(name) {
-            println!("{}", input.display());
-            body(&std::fs::read(input).unwrap());
+    for ((name, body), inputs) in CORPORA.iter() {
+        for input in inputs {
+            println!("{name}: {}", input.escape_ascii());
+            body(input);
         }
     }
 }
@@ -57,8 +61,8 @@ proptest! {
         damage in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..8),
         kept in any::<Index>(),
     ) {
-        for (name, body) in TARGETS {
-            let mut data = std::fs::read(pick.get(&corpus(name))).unwrap();
+        for ((_, body), inputs) in CORPORA.iter() {
+            let mut data = pick.get(inputs).clone();
             if !data.is_empty() {
                 for (at, byte) in &damage {
                     let at = at.index(data.len());
