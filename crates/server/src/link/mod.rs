@@ -1,0 +1,73 @@
+//! One link: from its finished handshake to its end. Two tasks carry it, one for each direction.
+
+pub(crate) mod check;
+pub(crate) mod open;
+mod read;
+mod write;
+
+pub(crate) use write::{Flushed, Outbox};
+
+use crate::Accept;
+use crate::accept::Present;
+use crate::shared::{Arrival, Shared};
+use darkchat_crypto::{Authenticated, Established};
+use darkchat_node::{DialId, Meter};
+use darkchat_proto::Addr;
+use darkchat_transport::Link;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// How a link came about.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// They came to us, through a listener that takes these roles.
+    Accepted(Accept, Present),
+    /// We dialled, perhaps because somebody asked for that very server.
+    Dialled { dial: DialId, is_pinned: bool },
+}
+
+/// What the loop must know of a link that has just been opened.
+#[derive(Debug)]
+pub(crate) struct NewLink {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) dial: Option<DialId>,
+    pub(crate) accept: Accept,
+    pub(crate) peer: Authenticated,
+    pub(crate) remote: Addr,
+}
+
+/// The address that the other side is seen from; a carrier without IP is on this machine.
+pub(crate) fn observed(remote: &Addr) -> IpAddr {
+    remote.ip().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Names a link whose handshake is complete, tells the loop, and starts its tasks.
+///
+/// Returns once the loop's queue has taken it, so that handshakes are counted until then.
+pub(crate) async fn start(shared: &Arc<Shared>, link: Link, established: Established, origin: Origin) {
+    let Established { peer, sealer, opener, .. } = established;
+    let Link { remote, units, sink } = link;
+    let outbox = Arc::new(Outbox::new(shared.next_link()));
+    let id = outbox.link();
+    let (dial, accept, is_pinned, present) = match origin {
+        Origin::Accepted(accept, present) => (None, accept, false, Some(present)),
+        Origin::Dialled { dial, is_pinned } => (Some(dial), Accept::Peers, is_pinned, None),
+    };
+    let side = match peer.user() {
+        Some(user) => check::Side::Client(user),
+        None => check::Side::Peer,
+    };
+    let meter = match side {
+        check::Side::Client(_) => Meter::client(shared.limits.profile),
+        check::Side::Peer => Meter::peer(shared.limits.profile, is_pinned),
+    };
+    tracing::debug!(link = id.0, %remote, ?side, dialled = dial.is_some(), "link opened");
+    let new = NewLink { outbox: outbox.clone(), dial, accept, peer, remote };
+    shared.tell(Arrival::Opened(Box::new(new))).await;
+    let writer = shared.spawn(write::write(outbox.clone(), shared.clone(), sink, sealer));
+    let reader = read::Reader::new(shared.clone(), outbox, units, opener, meter, side, writer);
+    shared.spawn(async move {
+        reader.run().await;
+        drop(present);
+    });
+}

@@ -1,0 +1,176 @@
+//! The reading half of a link, and the one that reports its end: units to records to frames to the loop.
+
+use super::check::{Checked, Checker, Side};
+use super::write::{Outbox, WriteError};
+use crate::limits::CLOSE_WITHIN;
+use crate::shared::{Arrival, Shared};
+use bytes::{Bytes, BytesMut};
+use darkchat_crypto::Opener;
+use darkchat_node::{Meter, Received};
+use darkchat_proto::{Code, FrameStream};
+use darkchat_transport::BoxStream;
+use futures_util::StreamExt as _;
+use futures_util::future::join;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// Reads one link until its end.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    units: BoxStream<io::Result<Bytes>>,
+    opener: Opener,
+    frames: FrameStream,
+    checker: Checker,
+    writer: JoinHandle<Option<Result<(), WriteError>>>,
+}
+
+/// Why reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The link is gone, or must be gone at once and without a word.
+    Gone(Code),
+    /// The node ends the link, or will.
+    Closing,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        outbox: Arc<Outbox>,
+        units: BoxStream<io::Result<Bytes>>,
+        opener: Opener,
+        meter: Meter,
+        side: Side,
+        writer: JoinHandle<Option<Result<(), WriteError>>>,
+    ) -> Self {
+        let router = shared.identity.server_id().router();
+        let checker = Checker::new(shared.link_config.network.clone(), router, side, meter);
+        Self { shared, outbox, units, opener, frames: FrameStream::default(), checker, writer }
+    }
+
+    /// Reads until the end, and tells the loop why it came. Nothing of the link is left then.
+    pub(crate) async fn run(mut self) {
+        let why = match self.read().await {
+            End::Gone(code) => code,
+            End::Closing => self.linger().await,
+        };
+        self.writer.abort();
+        let link = self.outbox.link();
+        tracing::debug!(link = link.0, why = why.name(), "link closed");
+        self.shared.tell(Arrival::Closed { link, why }).await;
+    }
+
+    async fn read(&mut self) -> End {
+        let outbox = self.outbox.clone();
+        let mut closing = pin!(outbox.closing());
+        loop {
+            let unit = tokio::select! {
+                biased;
+                () = &mut closing => return End::Closing,
+                // By itself it only ends when the carrier is broken.
+                _ = &mut self.writer => return self.end_of_stream(),
+                unit = self.units.next() => unit,
+            };
+            let read = match unit {
+                Some(Ok(unit)) => self.unit(unit).await,
+                Some(Err(error)) => {
+                    tracing::debug!(link = outbox.link().0, %error, "link broken");
+                    Err(self.end_of_stream())
+                }
+                None => Err(self.end_of_stream()),
+            };
+            if let Err(end) = read {
+                return end;
+            }
+        }
+    }
+
+    /// An end that was not announced is a loss.
+    fn end_of_stream(&self) -> End {
+        End::Gone(self.checker.goodbye().unwrap_or(Code::Truncated))
+    }
+
+    async fn unit(&mut self, unit: Bytes) -> Result<(), End> {
+        let wait = self.checker.unit(self.shared.clock.now(), unit.len());
+        self.rest(wait).await?;
+        let record = unit.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let plain = self.opener.open(record).map_err(|_| End::Gone(Code::BadFrame))?;
+        if plain.is_empty() {
+            let wait = self.checker.empty_record(self.shared.clock.now());
+            return self.rest(wait).await;
+        }
+        self.frames.push(plain.freeze());
+        let held = self.frames.len();
+        loop {
+            let checked = match self.frames.next_frame() {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => {
+                    let one_in = self.outbox.checked_one_in();
+                    self.checker.frame(self.shared.clock.now(), frame, held, one_in)
+                }
+                Err(error) => Checked::fatal(0, error.code()),
+            };
+            self.hand_on(checked).await?;
+        }
+    }
+
+    async fn hand_on(&mut self, checked: Checked) -> Result<(), End> {
+        let Checked { wait, hand: (first, second), is_fatal } = checked;
+        self.rest(wait).await?;
+        self.tell(first).await;
+        if let Some(second) = second {
+            self.tell(second).await;
+        }
+        if is_fatal {
+            return Err(End::Closing);
+        }
+        let rest = self.outbox.rest(self.shared.clock.now());
+        self.rest(rest).await
+    }
+
+    async fn tell(&mut self, frame: Received) {
+        let link = self.outbox.link();
+        self.shared.tell(Arrival::Frame { link, frame }).await;
+    }
+
+    /// Rests, unless the link ends meanwhile.
+    async fn rest(&mut self, time: Duration) -> Result<(), End> {
+        if self.outbox.is_closing() {
+            return Err(End::Closing);
+        }
+        if time.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = sleep(time) => Ok(()),
+            () = self.outbox.closing() => Err(End::Closing),
+        }
+    }
+
+    /// Lets the last words leave. What still comes is thrown away: a socket that is closed with unread bytes resets
+    /// the connection, and the reset overtakes the goodbye.
+    async fn linger(&mut self) -> Code {
+        let Self { outbox, units, writer, .. } = self;
+        // The node may still have to say that it ends a link for a fault that it was told of.
+        if timeout(CLOSE_WITHIN, outbox.closing()).await.is_err() {
+            return Code::Truncated;
+        }
+        let written = async { matches!(writer.await, Ok(Some(Ok(())))) };
+        let drained = async { while let Some(Ok(_)) = units.next().await {} };
+        match timeout(CLOSE_WITHIN, join(written, drained)).await {
+            Ok((true, ())) => Code::Ok,
+            _ => Code::Truncated,
+        }
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("link", &self.outbox.link()).finish_non_exhaustive()
+    }
+}

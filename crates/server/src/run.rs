@@ -1,0 +1,293 @@
+//! The loop: the only caller of `Node::handle`. It waits for inputs and for nothing else.
+
+mod turn;
+
+use crate::PeerError;
+use crate::clock::{self, Wall};
+use crate::dial;
+use crate::link::{NewLink, observed};
+use crate::shared::{Arrival, Shared};
+use darkchat_node::{DialId, Event, Input, Node, Output};
+use darkchat_proto::{Addr, Code, Frame, Kind, ServerAddr, ServerId, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use turn::Turn;
+
+/// Facts handled in one turn, so that what they cause leaves while the next ones come.
+const TURN_ARRIVALS: usize = 256;
+
+/// Owns what only the loop touches.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    shared: Arc<Shared>,
+    arrivals: mpsc::Receiver<Arrival>,
+    turn: Turn,
+    wall: Wall,
+    /// Peers to dial from the start.
+    configured: Vec<ServerAddr>,
+    /// Addresses that the operator wants linked: configured, or linked once at the prompt.
+    kept: BTreeSet<Addr>,
+    dials: BTreeMap<DialId, Addr>,
+    asked: Vec<Asked>,
+    /// Why the dial whose failure the node is being told of failed.
+    failure: Option<(Addr, PeerError)>,
+    is_draining: bool,
+}
+
+/// Somebody waits to hear whether an address could be linked.
+#[derive(Debug)]
+struct Asked {
+    addr: Addr,
+    answer: oneshot::Sender<Result<ServerId, PeerError>>,
+}
+
+impl Loop {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        arrivals: mpsc::Receiver<Arrival>,
+        configured: Vec<ServerAddr>,
+    ) -> Self {
+        let kept = configured.iter().map(|peer| peer.addr.clone()).collect();
+        Self {
+            shared,
+            arrivals,
+            turn: Turn::default(),
+            wall: Wall::default(),
+            configured,
+            kept,
+            dials: BTreeMap::new(),
+            asked: Vec::new(),
+            failure: None,
+            is_draining: false,
+        }
+    }
+
+    /// Runs until a drained server has no link left. The server ends with it.
+    pub(crate) async fn run(mut self) {
+        let mut wake_at = self.begin();
+        while !(self.is_draining && self.turn.has_no_links()) {
+            let alarm = sleep_until(self.shared.clock.instant(wake_at));
+            let first = tokio::select! {
+                arrival = self.arrivals.recv() => arrival,
+                () = self.shared.flushed.wait() => None,
+                () = alarm => None,
+            };
+            wake_at = self.turn(first);
+        }
+        self.shared.listeners.end();
+        self.shared.ended.cancel();
+    }
+
+    fn begin(&mut self) -> Time {
+        let peers = std::mem::take(&mut self.configured);
+        let shared = self.shared.clone();
+        let (mut node, now) = (shared.node(), shared.clock.now());
+        self.tell_wall(&mut node, now);
+        for peer in peers {
+            node.handle(now, Input::Peer(peer));
+        }
+        self.carry_out(&mut node, now);
+        self.wake_at(&node)
+    }
+
+    /// Handles what waits, up to a bound, and lets all that it causes leave at once. Returns when to wake up.
+    fn turn(&mut self, first: Option<Arrival>) -> Time {
+        let shared = self.shared.clone();
+        let (mut node, now) = (shared.node(), shared.clock.now());
+        self.tell_wall(&mut node, now);
+        for (link, bytes) in shared.flushed.take() {
+            node.handle(now, Input::Flushed { link, bytes });
+        }
+        let mut next = first;
+        for _ in 0..TURN_ARRIVALS {
+            let Some(arrival) = next.take().or_else(|| self.arrivals.try_recv().ok()) else { break };
+            self.arrive(&mut node, now, arrival);
+            self.carry_out(&mut node, now);
+            if self.turn.is_full() {
+                break;
+            }
+        }
+        if node.poll_timeout().is_some_and(|timeout| timeout <= now) {
+            node.handle(now, Input::Timeout);
+        }
+        self.carry_out(&mut node, now);
+        let wake_at = self.wake_at(&node);
+        drop(node);
+        self.turn.leave();
+        wake_at
+    }
+
+    fn tell_wall(&mut self, node: &mut Node, now: Time) {
+        if let Some(unix_ms) = self.wall.due(now, clock::unix_ms()) {
+            node.handle(now, Input::Wall { unix_ms });
+        }
+    }
+
+    fn wake_at(&self, node: &Node) -> Time {
+        node.poll_timeout().map_or_else(|| self.wall.next(), |timeout| timeout.min(self.wall.next()))
+    }
+
+    fn arrive(&mut self, node: &mut Node, now: Time, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame { link, frame } => node.handle(now, Input::Frame { link, frame }),
+            Arrival::Opened(new) => self.open(node, now, *new),
+            Arrival::Closed { link, why } => {
+                if let Some(bytes) = self.turn.remove(link) {
+                    node.handle(now, Input::Flushed { link, bytes });
+                }
+                node.handle(now, Input::Closed { link, why });
+            }
+            Arrival::NotDialled(failed) => {
+                let (dial, why) = (failed.dial, failed.code());
+                self.failure = self.dials.remove(&dial).map(|addr| (addr, failed.error));
+                node.handle(now, Input::DialFailed { dial, why });
+                // In case the node has nothing to say of it.
+                self.carry_out(node, now);
+                if let Some((addr, error)) = self.failure.take() {
+                    self.answer_failure(node, now, &addr, error);
+                }
+            }
+            Arrival::Connect { peer, answer } => self.connect(node, now, peer, answer),
+            Arrival::Drain => {
+                if !self.is_draining {
+                    self.is_draining = true;
+                    node.handle(now, Input::Drain);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, node: &mut Node, now: Time, new: NewLink) {
+        let NewLink { outbox, dial, accept, peer, remote } = new;
+        let link = outbox.link();
+        self.turn.insert(outbox);
+        if let Some(dial) = dial {
+            self.dials.remove(&dial);
+        }
+        let observed = observed(&remote);
+        node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed });
+    }
+
+    fn connect(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        peer: ServerAddr,
+        answer: oneshot::Sender<Result<ServerId, PeerError>>,
+    ) {
+        if self.is_draining {
+            drop(answer.send(Err(PeerError::Stopped)));
+            return;
+        }
+        self.asked.retain(|asked| !asked.answer.is_closed());
+        self.asked.push(Asked { addr: peer.addr.clone(), answer });
+        node.handle(now, Input::Peer(peer));
+    }
+
+    /// Carries out all that the node wants done.
+    fn carry_out(&mut self, node: &mut Node, now: Time) {
+        while let Some(output) = node.poll() {
+            match output {
+                Output::Send { links, head, body, class: _ } => self.turn.send(&links, &head, body),
+                Output::Check { links, every } => {
+                    links
+                        .iter()
+                        .filter_map(|link| self.turn.outbox(*link))
+                        .for_each(|o| o.check_one_in(every));
+                }
+                Output::Pause { link, until } => {
+                    if let Some(outbox) = self.turn.outbox(link) {
+                        outbox.rest_until(until);
+                    }
+                }
+                Output::Close { link, goodbye } => {
+                    if let Some(goodbye) = goodbye {
+                        let (head, body) = Frame::from(Kind::Goodbye(goodbye)).encode_split();
+                        self.turn.send(&[link], &head, body);
+                    }
+                    self.turn.close(link);
+                }
+                Output::Sign { sign, request } => {
+                    let signature = self.shared.identity.sign(&request);
+                    node.handle(now, Input::Signed { sign, signature });
+                }
+                Output::Dial { dial, addr } => self.dial(dial, addr),
+                Output::Event(event) => self.report(node, now, &event),
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: DialId, to: ServerAddr) {
+        let is_pinned = self.kept.contains(&to.addr) || self.asked.iter().any(|asked| asked.addr == to.addr);
+        self.dials.insert(dial, to.addr.clone());
+        self.shared.spawn(dial::dial(self.shared.clone(), dial, to, is_pinned));
+    }
+
+    fn report(&mut self, node: &mut Node, now: Time, event: &Event) {
+        log(event);
+        match event {
+            Event::PeerUp { peer, addr, outbound: true, .. } => self.answer(addr, |_| Ok(*peer)),
+            Event::AlreadyLinked { peer, addr } => {
+                self.answer(addr, |_| Err(PeerError::AlreadyConnected { id: *peer }));
+            }
+            Event::DialFailed { addr, why } => {
+                let error = match self.failure.take() {
+                    Some((_, error)) => error,
+                    None if *why == Code::Conflict => PeerError::Itself { addr: addr.clone() },
+                    None => PeerError::Refused { addr: addr.clone(), code: *why },
+                };
+                self.answer_failure(node, now, addr, error);
+            }
+            _ => {}
+        }
+        let missed = self.shared.listeners.tell(event);
+        self.shared.events_lost.fetch_add(missed, Ordering::Relaxed);
+    }
+
+    /// Tells those who asked that there is a link, which is kept from now on.
+    fn answer(&mut self, addr: &Addr, reply: impl Fn(&Addr) -> Result<ServerId, PeerError>) {
+        for asked in self.asked.extract_if(.., |asked| asked.addr == *addr) {
+            self.kept.insert(asked.addr.clone());
+            drop(asked.answer.send(reply(addr)));
+        }
+    }
+
+    /// Tells those who asked that there is none. What was not kept before is not dialled again.
+    fn answer_failure(&mut self, node: &mut Node, now: Time, addr: &Addr, error: PeerError) {
+        let mut error = Some(error);
+        let mut is_asked = false;
+        for asked in self.asked.extract_if(.., |asked| asked.addr == *addr) {
+            is_asked |= !asked.answer.is_closed();
+            let refused = || PeerError::Refused { addr: addr.clone(), code: Code::Unreachable };
+            drop(asked.answer.send(Err(error.take().unwrap_or_else(refused))));
+        }
+        if is_asked && !self.kept.contains(addr) {
+            node.handle(now, Input::Unpeer(addr.clone()));
+        }
+    }
+}
+
+/// The life cycle, for people. Keys and addresses are parsed types, so nothing that a stranger wrote stands here.
+fn log(event: &Event) {
+    match event {
+        Event::PeerUp { link, peer, addr, outbound } => {
+            tracing::info!(link = link.0, %peer, %addr, outbound, "peer up");
+        }
+        Event::PeerDown { link, peer, why } => {
+            tracing::info!(link = link.0, %peer, why = why.name(), "peer down");
+        }
+        Event::DialFailed { addr, why } => tracing::info!(%addr, why = why.name(), "dial failed"),
+        Event::AlreadyLinked { addr, peer } => tracing::info!(%addr, %peer, "already linked"),
+        Event::ClientUp { link, user } => tracing::info!(link = link.0, %user, "client up"),
+        Event::ClientDown { link, user, why } => {
+            tracing::info!(link = link.0, %user, why = why.name(), "client down");
+        }
+        Event::Refused { link, code } => tracing::debug!(link = link.0, why = code.name(), "refused"),
+        Event::Slow { link, dropped } => tracing::info!(link = link.0, dropped, "slow reader"),
+        Event::KeyElsewhere => tracing::error!("this server's key is in use elsewhere: peering is closed"),
+        other => tracing::info!(?other, "event"),
+    }
+}

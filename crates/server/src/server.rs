@@ -1,0 +1,213 @@
+//! The handle: what an embedder holds.
+
+use crate::builder::at_peer_port;
+use crate::limits::GRACE;
+use crate::shared::{Arrival, Shared};
+use crate::{Accept, Builder, Events, Limits, PeerError, Stats, accept};
+use darkchat_crypto::Identity;
+use darkchat_proto::{Addr, ChannelId, ServerAddr, ServerId, UserId};
+use darkchat_transport::Link;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A running server. Clones are handles of the same one; when the last is dropped, it ends at once and without a
+/// word. [`shutdown`](Self::shutdown) is the polite way.
+#[derive(Debug, Clone)]
+pub struct Server {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    addrs: Vec<(Addr, Accept)>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        end(&self.shared);
+    }
+}
+
+/// Stops everything where it is.
+fn end(shared: &Shared) {
+    shared.stopping.cancel();
+    shared.ended.cancel();
+    shared.tasks.close();
+}
+
+/// Another server that this one is linked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its proven key.
+    pub id: ServerId,
+    /// Where it is, as the link shows it.
+    pub addr: Addr,
+    /// Whether this side dialled.
+    pub outbound: bool,
+}
+
+/// A user's program that is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectedClient {
+    /// The user's proven key.
+    pub user: UserId,
+    /// Where it is, as the link shows it.
+    pub addr: Addr,
+    /// How many channels it has joined.
+    pub channels: usize,
+}
+
+impl Server {
+    /// Choices first; the identity is the server's key.
+    pub fn builder(identity: Identity) -> Builder {
+        Builder::new(identity)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, addrs: Vec<(Addr, Accept)>) -> Self {
+        Self { handle: Arc::new(Handle { shared, addrs }) }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// The server's key.
+    #[must_use]
+    pub fn id(&self) -> ServerId {
+        self.shared().identity.server_id()
+    }
+
+    /// The addresses that are really bound, in the order in which they were asked for.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<(Addr, Accept)> {
+        self.handle.addrs.clone()
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared().limits
+    }
+
+    /// Links with another server. Ok: linked; the link is kept, and dialled again whenever it is lost.
+    ///
+    /// A `tcp` address without a port means 30303.
+    ///
+    /// # Errors
+    /// [`PeerError`]. [`AlreadyConnected`](PeerError::AlreadyConnected) means that there is a link, which is kept
+    /// from now on; after every other error the address is not dialled again, unless it was kept before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the answer and not the wish: the address is dialled until it answers.
+    pub async fn connect(&self, peer: ServerAddr) -> Result<ServerId, PeerError> {
+        let peer = at_peer_port(peer);
+        if self.shared().transport(peer.addr.scheme()).is_none() {
+            return Err(PeerError::NoTransport { addr: peer.addr });
+        }
+        let (answer, answered) = oneshot::channel();
+        self.shared().tell(Arrival::Connect { peer, answer }).await;
+        answered.await.unwrap_or(Err(PeerError::Stopped))
+    }
+
+    /// The servers that this one is linked with.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        let rows = self.shared().node().peers();
+        rows.into_iter().map(|row| Peer { id: row.server, addr: row.addr, outbound: row.outbound }).collect()
+    }
+
+    /// The users' programs that are connected.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ConnectedClient> {
+        let rows = self.shared().node().clients();
+        rows.into_iter()
+            .map(|row| ConnectedClient { user: row.user, addr: row.addr, channels: row.channels })
+            .collect()
+    }
+
+    /// The channels with members here, and how many. A server knows channels by their ids only.
+    #[must_use]
+    pub fn channels(&self) -> Vec<(ChannelId, usize)> {
+        self.shared().node().channels()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        Stats {
+            node: shared.node().stats(),
+            closed_early: shared.closed_early.all(),
+            handshakes: shared.gate().handshakes(),
+            tasks: shared.tasks.len(),
+            events_lost: shared.events_lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared().listeners.listen()
+    }
+
+    /// Serves a link that was made elsewhere: an HTTP upgrade, a pipe, a test. Its handshake begins at once, under
+    /// the same limits as those of the listeners.
+    ///
+    /// Must be called within the server's Tokio runtime.
+    pub fn serve(&self, link: Link, accept: Accept) {
+        accept::admit(self.shared(), link.remote.clone(), accept, std::future::ready(Ok(link)));
+    }
+
+    /// Runs until `stop` is ready, then [shuts down](Self::shutdown) within 1 s.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops this handle; the server goes on if there are others.
+    pub async fn run_until<F: Future>(self, stop: F) {
+        tokio::select! {
+            _ = stop => {}
+            () = self.shared().ended.cancelled() => {}
+        }
+        self.shutdown(GRACE).await;
+    }
+
+    /// Stops accepting, says goodbye to everybody, and empties queues for at most `grace`.
+    ///
+    /// Returns when no task of the server is left. Idempotent: a second call waits for the first one's end, or cuts
+    /// it short if its own grace is shorter.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves a server that has said goodbye and takes nobody new; call it again.
+    pub async fn shutdown(&self, grace: Duration) {
+        let shared = self.shared();
+        if !shared.stopping.is_cancelled() {
+            tracing::info!("stopping");
+            shared.stopping.cancel();
+        }
+        let drained = async {
+            shared.tell(Arrival::Drain).await;
+            // The loop ends when it has no link left.
+            shared.ended.cancelled().await;
+        };
+        if tokio::time::timeout(grace, drained).await.is_err() {
+            tracing::info!("cutting the links that are left");
+        }
+        end(shared);
+        shared.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_goes_to_any_task() {
+        fn check<T: Clone + Send + Sync + 'static>() {}
+        check::<Server>();
+    }
+}

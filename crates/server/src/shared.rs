@@ -1,0 +1,151 @@
+//! What all tasks of one server share.
+
+use crate::clock::Clock;
+use crate::dial::NotDialled;
+use crate::events::Listeners;
+use crate::gate::Gate;
+use crate::link::{Flushed, NewLink};
+use crate::stats::Counts;
+use crate::{Limits, LinkId, PeerError};
+use darkchat_crypto::{Identity, LinkConfig, StaticKey, system};
+use darkchat_node::{Config, Node, Received};
+use darkchat_proto::{Code, Network, ServerAddr, ServerId};
+use darkchat_transport::Transport;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Facts that wait for the loop. When it is behind, links wait here in turn, one frame each, and so stop reading.
+const ARRIVALS_WAITING: usize = 256;
+
+/// A fact for the loop.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A handshake is complete.
+    Opened(Box<NewLink>),
+    /// A frame came in.
+    Frame {
+        link: LinkId,
+        frame: Received,
+    },
+    /// A link is gone.
+    Closed {
+        link: LinkId,
+        why: Code,
+    },
+    NotDialled(Box<NotDialled>),
+    /// The operator wants a link.
+    Connect {
+        peer: ServerAddr,
+        answer: oneshot::Sender<Result<ServerId, PeerError>>,
+    },
+    /// The operator wants an end.
+    Drain,
+}
+
+/// What all tasks of one server share.
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    /// The Noise key of this process: it carries no identity.
+    pub(crate) key: StaticKey,
+    pub(crate) link_config: LinkConfig,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) arrivals: mpsc::Sender<Arrival>,
+    pub(crate) flushed: Flushed,
+    pub(crate) closed_early: Counts,
+    pub(crate) listeners: Listeners,
+    pub(crate) events_lost: AtomicU64,
+    /// Nobody new is let in.
+    pub(crate) stopping: CancellationToken,
+    /// Every task ends, wherever it is.
+    pub(crate) ended: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    transports: Vec<Arc<dyn Transport>>,
+    node: Mutex<Node>,
+    gate: Mutex<Gate>,
+    links: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        identity: Identity,
+        network: Network,
+        transports: Vec<Arc<dyn Transport>>,
+        limits: Limits,
+    ) -> (Arc<Self>, mpsc::Receiver<Arrival>) {
+        let (arrivals, receiver) = mpsc::channel(ARRIVALS_WAITING);
+        let config = Config {
+            network: network.clone(),
+            profile: limits.profile,
+            max_clients: limits.max_clients,
+            max_peers: limits.max_peers,
+            memory_budget: limits.memory_budget,
+            ..Config::default()
+        };
+        let link_config = LinkConfig { network, secret: None, features: config.features };
+        // A throwaway public key: 32 bytes that nobody can guess.
+        let seed = *StaticKey::generate(&mut system::rng()).public();
+        let shared = Self {
+            node: Mutex::new(Node::new(identity.server_id(), config, seed)),
+            gate: Mutex::new(Gate::new(limits.profile)),
+            identity,
+            key: StaticKey::generate(&mut system::rng()),
+            link_config,
+            limits,
+            clock: Clock::start(),
+            arrivals,
+            flushed: Flushed::default(),
+            closed_early: Counts::default(),
+            listeners: Listeners::new(),
+            events_lost: AtomicU64::new(0),
+            stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            transports,
+            links: AtomicU64::new(0),
+        };
+        (Arc::new(shared), receiver)
+    }
+
+    /// The node. Held for one turn of the loop, or for one look; never across a wait.
+    pub(crate) fn node(&self) -> MutexGuard<'_, Node> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name for a link, never used before.
+    pub(crate) fn next_link(&self) -> LinkId {
+        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn transport(&self, scheme: &str) -> Option<&Arc<dyn Transport>> {
+        self.transports.iter().find(|transport| transport.schemes().contains(&scheme))
+    }
+
+    /// Runs a task that ends with the server at the latest.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(task))
+    }
+
+    /// Tells the loop. It takes everything until the server ends; then there is nobody left to tell.
+    pub(crate) async fn tell(&self, arrival: Arrival) {
+        drop(self.arrivals.send(arrival).await);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("id", &self.identity.server_id()).finish_non_exhaustive()
+    }
+}
