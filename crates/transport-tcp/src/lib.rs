@@ -73,17 +73,16 @@ impl Transport for Tcp {
         Box::pin(async move {
             let socket = TcpListener::bind(place(&addr)?).await?;
             let addr = Addr::from_socket(SCHEME, socket.local_addr()?);
-            let incoming = stream::unfold((socket, false), |(socket, tired)| async move {
-                if tired {
+            let incoming = stream::unfold(socket, |socket| async move {
+                let accepted = socket.accept().await;
+                if accepted.as_ref().is_err_and(|error| !is_fleeting(error)) {
                     sleep(REST).await;
                 }
-                let accepted = socket.accept().await;
-                let tired = accepted.as_ref().is_err_and(|error| !is_fleeting(error));
                 let incoming = accepted.map(|(stream, remote)| {
                     let remote = Addr::from_socket(SCHEME, remote);
                     Incoming { remote: remote.clone(), link: Box::pin(set_up(stream, remote)) }
                 });
-                Some((incoming, (socket, tired)))
+                Some((incoming, socket))
             });
             Ok(Listener { addr, incoming: Box::pin(incoming) })
         })

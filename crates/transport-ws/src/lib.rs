@@ -133,22 +133,18 @@ impl Transport for Ws {
         Box::pin(async move {
             let socket = TcpListener::bind(place(&addr)?).await?;
             let addr = Addr::from_socket(SCHEME, socket.local_addr()?);
-            let incoming =
-                stream::unfold((socket, admission, false), |(socket, admission, tired)| async move {
-                    if tired {
-                        sleep(REST).await;
-                    }
-                    let accepted = socket.accept().await;
-                    let tired = accepted.as_ref().is_err_and(|error| !is_fleeting(error));
-                    let incoming = accepted.map(|(stream, remote)| {
-                        let remote = Addr::from_socket(SCHEME, remote);
-                        Incoming {
-                            remote: remote.clone(),
-                            link: Box::pin(set_up(stream, remote, Arc::clone(&admission))),
-                        }
-                    });
-                    Some((incoming, (socket, admission, tired)))
+            let incoming = stream::unfold((socket, admission), |(socket, admission)| async move {
+                let accepted = socket.accept().await;
+                if accepted.as_ref().is_err_and(|error| !is_fleeting(error)) {
+                    sleep(REST).await;
+                }
+                let incoming = accepted.map(|(stream, remote)| {
+                    let remote = Addr::from_socket(SCHEME, remote);
+                    let link = set_up(stream, remote.clone(), Arc::clone(&admission));
+                    Incoming { remote, link: Box::pin(link) }
                 });
+                Some((incoming, (socket, admission)))
+            });
             Ok(Listener { addr, incoming: Box::pin(incoming) })
         })
     }

@@ -139,3 +139,8 @@ pub fn is_fleeting(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
+
+/// The code of the guide, compiled and run as a doctest.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../../../docs/transports.md")]
+struct Guide;
