@@ -3,4 +3,4 @@
 mod message;
 pub mod session;
 
-pub use message::{Cause, Content, MemberChange, Member, Message, Missed, Payload, Received, Sent};
+pub use message::{Cause, Content, Member, MemberChange, Message, Missed, Payload, Received, Sent};

@@ -1,16 +1,71 @@
 //! What a client knows and decides, without IO: the same shape as the server's node.
+//!
+//! A driver gives [`Input`]s and carries out [`Output`]s. That is all there is to it:
+//!
+//! ```
+//! use darkchat_client::session::{Config, Input, Output, Session};
+//! use darkchat_proto::{DeviceId, Time, UserId};
+//!
+//! let config = Config { servers: vec!["chat.example".parse()?], ..Config::default() };
+//! let mut session = Session::new(UserId::new([1; 32]), DeviceId::new([2; 16]), config, [3; 32]);
+//!
+//! session.handle(Time::ZERO, Input::Wall { unix_ms: 1_700_000_000_000 });
+//! session.handle(Time::ZERO, Input::Connect);
+//! let mut dialled = None;
+//! while let Some(output) = session.poll() {
+//!     if let Output::Dial { addr, .. } = output {
+//!         dialled = Some(addr.to_string()); // and later: Input::Opened or Input::DialFailed
+//!     }
+//! }
+//! assert_eq!(dialled.as_deref(), Some("tcp://chat.example"));
+//! assert!(session.poll_timeout().is_some()); // then, at the latest: Input::Timeout
+//! # Ok::<(), darkchat_proto::ParseError>(())
+//! ```
+//!
+//! Handling an input never fails and never blocks. Each concern is a struct that owns its fields; the session routes
+//! inputs to them. Nothing here has a clock, a socket, a secret, or randomness beside its seed, so one seed and one
+//! list of inputs are one run. Source: `docs/protocol.md`, sections 5.3, 6.1, 6.3 and 11.2.
 
+mod budget;
+mod channels;
 mod config;
+mod connection;
+mod early;
 mod input;
+mod joining;
+mod linking;
+mod members;
+mod order;
+mod outbox;
 mod output;
+mod own;
+mod random;
+mod receiving;
+mod requests;
+mod seen;
+mod sending;
 mod stats;
+mod stream;
+mod window;
 
 pub use config::Config;
 pub use input::{Input, Received};
 pub use output::{Event, Failure, Output, State};
 pub use stats::Stats;
 
-use darkchat_proto::{DeviceId, Time, UserId};
+use budget::Budgets;
+use channels::{Channels, Membership};
+use connection::Connection;
+use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};
+use early::Early;
+use members::Members;
+use order::Order;
+use outbox::Outbox;
+use own::OwnStreams;
+use random::Random;
+use requests::Requests;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// A dial that the session asked for; also names the link that comes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,34 +82,175 @@ pub struct SignId(pub u64);
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Ticket(pub u64);
 
+/// How long what is queued may take to go out after [`Input::Close`].
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Everything that a client knows and decides. No sockets, no clock, no randomness of its own, no secret.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    user: UserId,
+    device: DeviceId,
+    network: Network,
+    name: UserName,
+    announce: bool,
+    random: Random,
+    wall: Wall,
+    connection: Connection,
+    outbox: Outbox,
+    requests: Requests,
+    budgets: Budgets,
+    channels: Channels,
+    own: OwnStreams,
+    order: Order,
+    early: Early,
+    members: Members,
+    stats: Stats,
+    /// After [`Input::Close`]: when the goodbye goes, whatever is still queued.
+    leave_by: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+/// The wall clock as it was told last.
+#[derive(Debug, Default)]
+struct Wall {
+    unix_ms: u64,
+    at: Time,
+}
+
+impl Wall {
+    fn at(&self, now: Time) -> u64 {
+        let passed = now.saturating_since(self.at).as_millis();
+        self.unix_ms.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+}
 
 impl Session {
     /// A session of this user on this device. `seed` gives stream numbers and jitter; it need not stay secret.
     #[must_use]
-    pub fn new(_user: UserId, _device: DeviceId, _config: Config, _seed: [u8; 32]) -> Self {
-        Self {}
+    pub fn new(user: UserId, device: DeviceId, config: Config, seed: [u8; 32]) -> Self {
+        let Config { network, servers, name, reconnect, persist, announce } = config;
+        Self {
+            user,
+            device,
+            network,
+            name,
+            announce,
+            random: Random::new(seed),
+            wall: Wall::default(),
+            connection: Connection::new(servers, reconnect, persist),
+            outbox: Outbox::default(),
+            requests: Requests::default(),
+            budgets: Budgets::new(&Announced::default(), Time::ZERO),
+            channels: Channels::default(),
+            own: OwnStreams::default(),
+            order: Order::default(),
+            early: Early::default(),
+            members: Members::default(),
+            stats: Stats::default(),
+            leave_by: None,
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Tells the session what happened at `now`. Never fails, never blocks.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Wall { unix_ms } => self.wall = Wall { unix_ms, at: now },
+            Input::Connect => self.connect(now),
+            Input::Opened { dial, server, announced, features: _ } => {
+                self.opened(now, dial, server, &announced)
+            }
+            Input::DialFailed { dial, why } if self.connection.is_dialling(dial) => self.lost(now, why),
+            Input::DialFailed { .. } => {}
+            Input::Frame(received) => self.received(now, received),
+            Input::Flushed { bytes } => self.outbox.flushed(bytes),
+            Input::Closed { why } if self.connection.is_open() => self.lost(now, why),
+            Input::Closed { .. } => {}
+            Input::Signed { sign, signature } => self.own.signed(sign, signature),
+            Input::Timeout => self.timeout(now),
+            Input::Join { ticket, channel, name } => self.join(now, ticket, channel, name),
+            Input::Speak { channel, name } => self.speak(&channel, name),
+            Input::Leave { ticket, channel } => self.leave(now, ticket, channel),
+            Input::Send { ticket, channel, entry } => self.send(now, ticket, channel, entry),
+            Input::Close => self.close(now),
+        }
+        self.go_on(now);
+    }
 
     /// What to do next; `None` when there is nothing left to do.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        self.outbox.next().map(|bytes| Output::Send { bytes })
     }
 
     /// When to give [`Input::Timeout`], if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let times = [
+            self.connection.deadline(),
+            self.requests.deadline(),
+            self.channels.deadline(),
+            self.own.deadline(),
+            self.order.deadline(),
+            self.members.deadline(),
+            self.leave_by,
+        ];
+        if self.connection.is_ended() { None } else { times.into_iter().flatten().min() }
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// On which device.
+    #[must_use]
+    pub const fn device(&self) -> DeviceId {
+        self.device
     }
 
     /// What became of the entries that arrived.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats::default()
+    pub const fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        stats.seen_early = self.order.seen_early();
+        stats
+    }
+
+    /// The deadline has come: everything whose time is over happens now.
+    fn timeout(&mut self, now: Time) {
+        self.check_link(now);
+        self.expire_requests(now);
+        self.expire_joins(now);
+        for ticket in self.own.expire(now) {
+            self.send_failed(ticket, Failure::TimedOut);
+        }
+        let mut releases = Vec::new();
+        self.order.expire(now, &mut releases);
+        self.show(now, releases);
+        while let Some((channel, change)) = self.members.expired(now) {
+            self.event(Event::Member { channel, change });
+        }
+        self.say_here(now);
+    }
+
+    /// After each input: whatever became possible is done.
+    fn go_on(&mut self, now: Time) {
+        if self.connection.is_up() {
+            self.ask_joins(now);
+            self.pump(now);
+            self.finish_leaves(now);
+        }
+        self.finish_close(now);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Frames on their way to the driver: at most a window of them is out of our hands. Source: `docs/protocol.md`,
+//! section 11.4.
+
+use bytes::{Bytes, BytesMut};
+use darkchat_proto::Frame;
+use std::collections::VecDeque;
+
+/// Bytes out with the driver and not yet flushed (LINK_WINDOW of a client), or one frame.
+const LINK_WINDOW: usize = 64 << 10;
+/// Replies that the server can make us queue, such as `UNSUPPORTED`. More are left out: nobody waits for them.
+const REPLIES: usize = 16;
+
+/// Frames of one link. Control goes before posts.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    control: VecDeque<Bytes>,
+    posts: VecDeque<Bytes>,
+    /// Of the frames in `control`, those that the server made us queue.
+    replies: usize,
+    out: usize,
+}
+
+impl Outbox {
+    /// Queues a frame of our own wish: at most one a request, so their number is bounded.
+    pub(super) fn push(&mut self, frame: &Frame) -> usize {
+        let bytes = encode(frame);
+        let len = bytes.len();
+        self.control.push_back(bytes);
+        len
+    }
+
+    /// Queues a post.
+    pub(super) fn push_post(&mut self, frame: &Frame) {
+        self.posts.push_back(encode(frame));
+    }
+
+    /// Queues a reply to something that nobody asked of us, if there is room.
+    pub(super) fn reply(&mut self, frame: &Frame) {
+        if self.replies < REPLIES {
+            self.replies += 1;
+            self.push(frame);
+        }
+    }
+
+    /// The next frame, if the window has room for it.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        let len = self.control.front().or_else(|| self.posts.front())?.len();
+        if self.out > 0 && self.out.saturating_add(len) > LINK_WINDOW {
+            return None;
+        }
+        self.out = self.out.saturating_add(len);
+        if let Some(frame) = self.control.pop_front() {
+            if self.control.is_empty() {
+                self.replies = 0;
+            }
+            return Some(frame);
+        }
+        self.posts.pop_front()
+    }
+
+    /// Bytes that left for the network.
+    pub(super) const fn flushed(&mut self, bytes: usize) {
+        self.out = self.out.saturating_sub(bytes);
+    }
+
+    /// Whether all is flushed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.posts.is_empty() && self.out == 0
+    }
+
+    /// Forgets all: the link is gone.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn encode(frame: &Frame) -> Bytes {
+    let (head, body) = frame.encode_split();
+    if body.is_empty() {
+        return head;
+    }
+    let mut bytes = BytesMut::with_capacity(head.len().saturating_add(body.len()));
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(&body);
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::Kind;
+
+    fn post(len: usize) -> Frame {
+        Kind::Publish { deliver: vec![0; len].into() }.into()
+    }
+
+    fn ping() -> Frame {
+        Kind::Ping { nonce: 7, acked: 0 }.into()
+    }
+
+    #[test]
+    fn at_most_a_window_or_one_frame_is_out_and_flushing_lets_the_next_go() {
+        let mut outbox = Outbox::default();
+        for len in [70_000, 40_000, 20_000, 20_000] {
+            outbox.push_post(&post(len));
+        }
+        let large = outbox.next().unwrap();
+        assert!(large.len() > 70_000 && outbox.next().is_none());
+        outbox.flushed(large.len());
+        assert!(outbox.next().is_some() && outbox.next().is_some());
+        assert!(outbox.next().is_none(), "80,000 bytes would be out");
+    }
+
+    #[test]
+    fn control_overtakes_posts() {
+        let mut outbox = Outbox::default();
+        outbox.push_post(&post(10));
+        outbox.push(&ping());
+        assert_eq!(outbox.next(), Some(encode(&ping())));
+    }
+
+    #[test]
+    fn a_server_makes_us_queue_sixteen_replies_at_most() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.reply(&ping());
+        }
+        assert_eq!(outbox.control.len(), REPLIES);
+        while outbox.next().is_some() {}
+        outbox.reply(&ping());
+        assert_eq!(outbox.control.len(), 1);
+    }
+}

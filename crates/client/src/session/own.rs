@@ -1,0 +1,264 @@
+//! All streams of our own: whose turn it is, within the server's budgets. Source: `docs/protocol.md`, section 6.1.
+
+use super::budget::Budgets;
+use super::outbox::Outbox;
+use super::output::{Failure, Output};
+use super::requests::{Asked, REQUEST_TIMEOUT, Requests};
+use super::stream::{Expired, OwnPost, OwnStream, Waiting};
+use super::{SignId, Ticket};
+use darkchat_crypto::sign;
+use darkchat_proto::limits::{MAX_CONTENT_TYPE, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PAYLOAD};
+use darkchat_proto::{ChannelId, Entry, Frame, Kind, Network, Signature, Time, UserId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+
+/// Entries that wait or have no answer yet: ten seconds at the public rate of 200 a second.
+pub(super) const QUEUED_ENTRIES: usize = 2_048;
+/// Their content, in bytes: what a server's budget takes in eight seconds.
+pub(super) const QUEUED_BYTES: usize = 2 << 20;
+
+/// What the streams need of the rest of the session in order to send.
+pub(super) struct Way<'a> {
+    pub now: Time,
+    pub wall_ms: u64,
+    pub author: UserId,
+    pub network: &'a Network,
+    pub budgets: &'a mut Budgets,
+    pub requests: &'a mut Requests,
+    pub outbox: &'a mut Outbox,
+    pub outputs: &'a mut VecDeque<Output>,
+}
+
+/// Our streams, one a channel.
+#[derive(Debug)]
+pub(super) struct OwnStreams {
+    streams: BTreeMap<ChannelId, OwnStream>,
+    /// Those with something that waits or is unanswered.
+    busy: BTreeSet<ChannelId>,
+    /// Whose turn it was last.
+    turn: Option<ChannelId>,
+    signs: BTreeMap<SignId, ChannelId>,
+    last_sign: u64,
+    entries: usize,
+    bytes: usize,
+    /// When the budgets let the next post go, if they stopped one.
+    wake: Option<Time>,
+    /// The most content of one post, as the server announced it last.
+    max_payload: usize,
+}
+
+impl Default for OwnStreams {
+    fn default() -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            turn: None,
+            signs: BTreeMap::new(),
+            last_sign: 0,
+            entries: 0,
+            bytes: 0,
+            wake: None,
+            max_payload: MAX_PAYLOAD,
+        }
+    }
+}
+
+impl OwnStreams {
+    /// Takes the announced limit; 0 means that of the protocol.
+    pub(super) fn announced(&mut self, max_payload: u32) {
+        self.max_payload = match usize::try_from(max_payload) {
+            Ok(1..MAX_PAYLOAD) => usize::try_from(max_payload).unwrap_or(MAX_PAYLOAD),
+            _ => MAX_PAYLOAD,
+        };
+    }
+
+    pub(super) fn insert(&mut self, stream: ChannelId, own: OwnStream) {
+        self.streams.insert(stream, own);
+    }
+
+    pub(super) fn get_mut(&mut self, channel: &ChannelId) -> Option<&mut OwnStream> {
+        self.streams.get_mut(channel)
+    }
+
+    pub(super) fn number(&self, channel: &ChannelId) -> Option<u64> {
+        self.streams.get(channel).map(|stream| stream.number)
+    }
+
+    /// Queues an entry.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be sent or too much waits; nothing was changed.
+    pub(super) fn push(&mut self, channel: ChannelId, waiting: Waiting) -> Result<(), Failure> {
+        let stream = self.streams.get_mut(&channel).ok_or(Failure::NotJoined)?;
+        let len = waiting.entry.content.len();
+        if len > self.max_payload {
+            return Err(Failure::TooLarge { len, max: self.max_payload });
+        }
+        check_headers(&waiting.entry)?;
+        if self.entries >= QUEUED_ENTRIES || self.bytes.saturating_add(len) > QUEUED_BYTES {
+            return Err(Failure::Full);
+        }
+        self.entries += 1;
+        self.bytes += len;
+        self.busy.insert(channel);
+        stream.push(waiting);
+        Ok(())
+    }
+
+    /// Cuts, signs and sends whatever may go now, each stream in its turn. Says whether anything went.
+    pub(super) fn pump(&mut self, way: &mut Way<'_>) -> bool {
+        self.wake = None;
+        let (mut idle_turns, mut any) = (0, false);
+        while idle_turns < self.busy.len() {
+            let Some(channel) = self.next_turn() else { break };
+            if self.step(channel, way) {
+                (idle_turns, any) = (0, true);
+            } else {
+                idle_turns += 1;
+            }
+        }
+        any
+    }
+
+    fn next_turn(&mut self) -> Option<ChannelId> {
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.busy.range((after, Bound::Unbounded)).next().or_else(|| self.busy.first()).copied();
+        self.turn = next;
+        next
+    }
+
+    /// Sends or cuts one post of a stream. `false` if there is nothing to do for it now.
+    fn step(&mut self, channel: ChannelId, way: &mut Way<'_>) -> bool {
+        let Some(stream) = self.streams.get_mut(&channel) else { return false };
+        stream.wake(way.now);
+        if let Some((deliver, entries, again)) = stream.sendable() {
+            let bytes = deliver.len();
+            if !way.requests.has_room() || (again && !affords(&mut self.wake, way, entries, bytes)) {
+                return false;
+            }
+            if again {
+                way.budgets.take_post(entries, bytes);
+            }
+            let req = way.requests.ask(way.now, Asked::Publish(channel));
+            stream.sent(req);
+            way.outbox.push_post(&Frame::asking(req, Kind::Publish { deliver }));
+            return true;
+        }
+        let Some((entries, bytes)) = stream.ready(self.max_payload) else { return false };
+        if !affords(&mut self.wake, way, entries, bytes) {
+            return false;
+        }
+        self.last_sign += 1;
+        let sign = SignId(self.last_sign);
+        let cut = stream.cut(way.now, way.wall_ms, way.author, entries, sign);
+        way.budgets.take_post(cut.entries, cut.bytes);
+        self.signs.insert(sign, channel);
+        way.outputs.push_back(Output::Sign { sign, request: sign::post(way.network, &cut.body) });
+        true
+    }
+
+    /// Takes a signature; one that nobody waits for is ignored.
+    pub(super) fn signed(&mut self, id: SignId, signature: Signature) {
+        if let Some(stream) = self.signs.remove(&id).and_then(|channel| self.streams.get_mut(&channel)) {
+            stream.signed(id, signature);
+        }
+    }
+
+    /// Takes out the post with this answer.
+    pub(super) fn answered(&mut self, channel: &ChannelId, req: u32) -> Option<OwnPost> {
+        let post = self.streams.get_mut(channel)?.answered(req)?;
+        self.entries -= post.tickets.len();
+        self.bytes -= post.content;
+        self.settle(*channel);
+        Some(post)
+    }
+
+    /// The link is gone.
+    pub(super) fn close(&mut self) {
+        self.wake = None;
+        for stream in self.streams.values_mut() {
+            stream.close();
+        }
+    }
+
+    /// Takes out what waits for a link for too long.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<Ticket> {
+        let mut tickets = Vec::new();
+        let Some(since) = now.since_start().checked_sub(REQUEST_TIMEOUT).map(Time::new) else {
+            return tickets;
+        };
+        for channel in self.busy.clone() {
+            let Some(stream) = self.streams.get_mut(&channel).filter(|stream| !stream.open) else { continue };
+            let expired = stream.expire(since);
+            tickets.extend(self.account(expired));
+            self.settle(channel);
+        }
+        tickets
+    }
+
+    /// Ends a stream and takes out all that it held.
+    pub(super) fn remove(&mut self, channel: &ChannelId) -> Vec<Ticket> {
+        let Some(mut stream) = self.streams.remove(channel) else { return Vec::new() };
+        self.busy.remove(channel);
+        self.signs.retain(|_, other| other != channel);
+        self.account(stream.expire(Time::MAX))
+    }
+
+    /// Whether a stream has nothing to send and nothing unanswered.
+    pub(super) fn is_idle(&self, channel: &ChannelId) -> bool {
+        !self.busy.contains(channel)
+    }
+
+    /// Whether all streams are idle.
+    pub(super) fn all_idle(&self) -> bool {
+        self.busy.is_empty()
+    }
+
+    /// When something may be sent, or has waited too long.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let streams = self.busy.iter().filter_map(|channel| {
+            let stream = self.streams.get(channel)?;
+            if stream.open {
+                stream.hold_until()
+            } else {
+                stream.oldest().map(|since| since + REQUEST_TIMEOUT)
+            }
+        });
+        streams.chain(self.wake).min()
+    }
+
+    fn settle(&mut self, channel: ChannelId) {
+        if self.streams.get(&channel).is_none_or(OwnStream::is_idle) {
+            self.busy.remove(&channel);
+        }
+    }
+
+    fn account(&mut self, expired: Expired) -> Vec<Ticket> {
+        self.entries -= expired.entries;
+        self.bytes -= expired.bytes;
+        expired.tickets
+    }
+}
+
+/// Whether the budgets let such a post go now; if not, `wake` gets the moment when they will.
+fn affords(wake: &mut Option<Time>, way: &mut Way<'_>, entries: usize, bytes: usize) -> bool {
+    let at = way.budgets.post_at(way.now, entries, bytes);
+    if at > way.now {
+        *wake = Some(wake.map_or(at, |other| other.min(at)));
+    }
+    at <= way.now
+}
+
+/// The bounds of section 4.2 on what a user puts around a content.
+fn check_headers(entry: &Entry) -> Result<(), Failure> {
+    let bytes: usize = entry.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let long = entry.headers.keys().any(|name| name.len() > MAX_CONTENT_TYPE);
+    if long
+        || bytes > MAX_HEADER_BYTES
+        || entry.headers.len() > MAX_HEADERS
+        || entry.content_type.len() > MAX_CONTENT_TYPE
+    {
+        return Err(Failure::BadHeaders);
+    }
+    Ok(())
+}

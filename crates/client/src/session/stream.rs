@@ -1,0 +1,280 @@
+//! One stream of our own: entries gather, leave as posts, and are answered. Source: `docs/protocol.md`, section 6.1.
+
+use super::{SignId, Ticket};
+use bytes::Bytes;
+use darkchat_proto::limits::{MAX_DELIVER, MAX_ENTRIES, MAX_POST_HEADERS};
+use darkchat_proto::{
+    ChannelId, Content, Deliver, Entry, Post, PostId, Signature, Signed, Time, UserId, UserName,
+};
+use std::collections::VecDeque;
+
+/// Content that makes a gathering post leave, in bytes (COALESCE content).
+const COALESCE_BYTES: usize = 16 << 10;
+/// Posts of one stream without an answer; then entries wait (COALESCE_UNACKED).
+const COALESCE_UNACKED: usize = 16;
+/// What a `Deliver` holds beside its entries, in bytes, rounded up: keys, numbers, name and signature are about 260.
+const AROUND: usize = 320;
+/// What an entry holds beside content, type and headers, in bytes, rounded up: kind, reference and lengths.
+const AROUND_ENTRY: usize = 48;
+/// What a header holds beside name and value, in bytes, rounded up.
+const AROUND_HEADER: usize = 12;
+
+/// An entry that waits for its post.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Whose wish it is; `None` for our own announcements.
+    pub ticket: Option<Ticket>,
+    pub entry: Entry,
+    pub since: Time,
+}
+
+/// A post without an answer.
+#[derive(Debug)]
+pub(super) struct OwnPost {
+    pub id: PostId,
+    /// The wish behind each entry.
+    pub tickets: Vec<Option<Ticket>>,
+    /// The content of its entries, in bytes.
+    pub content: usize,
+    pub since: Time,
+    /// Which signature it waits for; `None` once it has one.
+    sign: Option<SignId>,
+    body: Bytes,
+    /// The encoded `Deliver`; the same bytes each time it is sent.
+    deliver: Bytes,
+    /// Under which number it was asked; `None` while it is not out.
+    req: Option<u32>,
+    /// How often it was sent.
+    pub times: u32,
+}
+
+/// Our stream in one channel.
+#[derive(Debug)]
+pub(super) struct OwnStream {
+    channel: ChannelId,
+    pub number: u64,
+    next_seq: u64,
+    pub name: UserName,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// In the order of their numbers.
+    posts: VecDeque<OwnPost>,
+    /// After a refusal for the rate: when to send again, from the first refused post on.
+    hold_until: Option<Time>,
+    /// Whether the channel is joined on a link that is up.
+    pub open: bool,
+}
+
+/// A post to be signed.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub body: Bytes,
+    pub entries: usize,
+    /// About as many bytes as its frame will have.
+    pub bytes: usize,
+}
+
+impl OwnStream {
+    pub(super) const fn new(channel: ChannelId, number: u64, name: UserName) -> Self {
+        Self {
+            channel,
+            number,
+            next_seq: 1,
+            name,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            posts: VecDeque::new(),
+            hold_until: None,
+            open: false,
+        }
+    }
+
+    /// Queues an entry behind the others.
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.entry.content.len();
+        self.waiting.push_back(waiting);
+    }
+
+    /// Whether nothing waits and nothing is unanswered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.posts.is_empty()
+    }
+
+    /// How many entries the next post would have and how large its frame would be; `None` while they gather or the
+    /// stream may not send (rules 1 to 4).
+    pub(super) fn ready(&self, max_payload: usize) -> Option<(usize, usize)> {
+        let repeats = self.posts.iter().any(|post| post.times > 0 && post.req.is_none());
+        if !self.open || repeats || self.posts.len() >= COALESCE_UNACKED {
+            return None;
+        }
+        let (entries, bytes, full) = self.measure(max_payload);
+        (entries > 0 && (full || self.posts.is_empty())).then_some((entries, bytes))
+    }
+
+    /// The waiting entries that one post takes: their number, its size, and whether it is full.
+    fn measure(&self, max_payload: usize) -> (usize, usize, bool) {
+        let max_content = COALESCE_BYTES.min(max_payload);
+        let (mut count, mut content, mut headers, mut bytes) = (0, 0, 0, AROUND);
+        for waiting in &self.waiting {
+            let entry = &waiting.entry;
+            let (next_content, next_bytes) = (content + entry.content.len(), bytes + size(entry));
+            let next_headers = headers + entry.headers.len();
+            let fits =
+                next_content <= max_content && next_bytes <= MAX_DELIVER && next_headers <= MAX_POST_HEADERS;
+            if count > 0 && (!fits || count == MAX_ENTRIES) {
+                return (count, bytes, true);
+            }
+            (count, content, headers, bytes) = (count + 1, next_content, next_headers, next_bytes);
+        }
+        (count, bytes, count == MAX_ENTRIES || content >= max_content)
+    }
+
+    /// Makes a post of the first `entries` waiting entries; its body is then to be signed.
+    pub(super) fn cut(
+        &mut self,
+        now: Time,
+        wall_ms: u64,
+        author: UserId,
+        entries: usize,
+        sign: SignId,
+    ) -> Cut {
+        let taken: Vec<Waiting> = self.waiting.drain(..entries.min(self.waiting.len())).collect();
+        let tickets = taken.iter().map(|waiting| waiting.ticket).collect();
+        let since = taken.first().map_or(now, |waiting| waiting.since);
+        let post = Post {
+            author,
+            channel: self.channel,
+            stream: self.number,
+            seq: self.next_seq,
+            time_ms: wall_ms,
+            name: self.name.as_str().to_owned(),
+            entries: taken.into_iter().map(|waiting| waiting.entry).collect(),
+        };
+        self.next_seq = post.next_seq();
+        let content = post.content_len();
+        self.waiting_bytes -= content;
+        let body = post.encode();
+        self.posts.push_back(OwnPost {
+            id: PostId::of_body(&body),
+            tickets,
+            content,
+            since,
+            sign: Some(sign),
+            body: body.clone(),
+            deliver: Bytes::new(),
+            req: None,
+            times: 0,
+        });
+        Cut { entries: post.entries.len(), bytes: body.len() + AROUND, body }
+    }
+
+    /// Takes a signature. `false` if no post waits for it.
+    pub(super) fn signed(&mut self, sign: SignId, sig: Signature) -> bool {
+        let Some(post) = self.posts.iter_mut().find(|post| post.sign == Some(sign)) else { return false };
+        let signed = Signed { body: std::mem::take(&mut post.body), sig };
+        post.deliver = Deliver { channel: self.channel, content: Content::Public(signed) }.encode();
+        post.sign = None;
+        true
+    }
+
+    /// The next post that may be sent, as the bytes to publish, its number of entries, and whether it is a repeat:
+    /// in order, and after a refusal only when every later post has its answer too, so that nothing overtakes the repeat (5.2).
+    pub(super) fn sendable(&self) -> Option<(Bytes, usize, bool)> {
+        if !self.open || self.hold_until.is_some() {
+            return None;
+        }
+        let at = self.posts.iter().position(|post| post.req.is_none())?;
+        let post = self.posts.get(at)?;
+        let later_out = self.posts.iter().skip(at).any(|post| post.req.is_some());
+        (post.sign.is_none() && !later_out)
+            .then(|| (post.deliver.clone(), post.tickets.len(), post.times > 0))
+    }
+
+    /// The post of [`sendable`](Self::sendable) leaves under this number.
+    pub(super) fn sent(&mut self, req: u32) {
+        if let Some(post) = self.posts.iter_mut().find(|post| post.req.is_none()) {
+            post.times = post.times.saturating_add(1);
+            post.req = Some(req);
+        }
+    }
+
+    /// Takes the post that was asked under this number out: it has its answer.
+    pub(super) fn answered(&mut self, req: u32) -> Option<OwnPost> {
+        let at = self.posts.iter().position(|post| post.req == Some(req))?;
+        self.posts.remove(at)
+    }
+
+    /// The server had no room for the post of this number: the same bytes go again at `until`.
+    pub(super) fn refused(&mut self, req: u32, until: Time) {
+        if let Some(post) = self.posts.iter_mut().find(|post| post.req == Some(req)) {
+            post.req = None;
+            self.hold_until = Some(self.hold_until.map_or(until, |other| other.max(until)));
+        }
+    }
+
+    /// The link is gone: what has no answer goes again, in order, when the channel is joined anew.
+    pub(super) fn close(&mut self) {
+        self.open = false;
+        self.hold_until = None;
+        for post in &mut self.posts {
+            post.req = None;
+        }
+    }
+
+    /// Takes out the tickets of what has waited since before `since`, and how many entries and bytes went.
+    pub(super) fn expire(&mut self, since: Time) -> Expired {
+        let mut expired = Expired::default();
+        while let Some(post) = self.posts.pop_front_if(|post| post.since <= since) {
+            expired.add(post.tickets.len(), post.content);
+            expired.tickets.extend(post.tickets.into_iter().flatten());
+        }
+        while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.since <= since) {
+            self.waiting_bytes -= waiting.entry.content.len();
+            expired.add(1, waiting.entry.content.len());
+            expired.tickets.extend(waiting.ticket);
+        }
+        expired
+    }
+
+    /// When the oldest entry began to wait.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        let post = self.posts.front().map(|post| post.since);
+        let waiting = self.waiting.front().map(|waiting| waiting.since);
+        post.into_iter().chain(waiting).min()
+    }
+
+    /// Ends a hold whose time is over.
+    pub(super) fn wake(&mut self, now: Time) {
+        self.hold_until = self.hold_until.filter(|until| *until > now);
+    }
+
+    /// When posts may be sent again after a refusal.
+    pub(super) const fn hold_until(&self) -> Option<Time> {
+        self.hold_until
+    }
+}
+
+/// What went without an answer.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    pub tickets: Vec<Ticket>,
+    pub entries: usize,
+    pub bytes: usize,
+}
+
+impl Expired {
+    const fn add(&mut self, entries: usize, bytes: usize) {
+        self.entries += entries;
+        self.bytes += bytes;
+    }
+}
+
+/// About as many bytes as an entry takes in a `Deliver`; never less.
+fn size(entry: &Entry) -> usize {
+    let headers: usize =
+        entry.headers.iter().map(|(name, value)| name.len() + value.len() + AROUND_HEADER).sum();
+    AROUND_ENTRY + entry.content.len() + entry.content_type.len() + headers
+}
+
+#[cfg(test)]
+mod tests;

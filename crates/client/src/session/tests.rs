@@ -1,0 +1,1 @@
+//! Stories of a session and a scripted server.
