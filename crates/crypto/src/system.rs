@@ -34,7 +34,7 @@ pub fn rng() -> impl CryptoRng {
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The operating system refused; the source says why.
-    #[error("cannot use the key file {}", path.display())]
+    #[error("cannot use the key file: {}", path.display())]
     Io {
         /// The key file.
         path: PathBuf,
