@@ -266,10 +266,10 @@ impl<S: AsyncRead + AsyncWrite> Stream for Units<S> {
 struct Messages<S>(Arc<Mutex<Socket<S>>>);
 
 impl<S: AsyncRead + AsyncWrite> Messages<S> {
-    fn poll<T>(&self, cx: &mut Context<'_>, act: impl FnOnce(&mut Socket<S>) -> T) -> T {
-        let mut socket = lock(&self.0);
+    /// Writes all that waits, and leaves the caller's waker for as long as that takes.
+    fn poll_write(socket: &mut Socket<S>, cx: &Context<'_>) -> Poll<io::Result<()>> {
         socket.wakers.sender.register(cx.waker());
-        act(&mut socket)
+        socket.poll_write()
     }
 }
 
@@ -281,11 +281,12 @@ impl<S: AsyncRead + AsyncWrite> Sink<Bytes> for Messages<S> {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |socket| match socket.sending {
+        let mut socket = lock(&self.0);
+        match socket.sending {
             false => Poll::Ready(gone()),
-            true if socket.leaving.is_full() => socket.poll_write(),
+            true if socket.leaving.is_full() => Self::poll_write(&mut socket, cx),
             true => Poll::Ready(Ok(())),
-        })
+        }
     }
 
     fn start_send(self: Pin<&mut Self>, unit: Bytes) -> io::Result<()> {
@@ -295,19 +296,19 @@ impl<S: AsyncRead + AsyncWrite> Sink<Bytes> for Messages<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |socket| match socket.receiving {
+        let mut socket = lock(&self.0);
+        match socket.receiving {
             Receiving::Ended if !socket.leaving.is_empty() => Poll::Ready(gone()),
-            _ => socket.poll_write(),
-        })
+            _ => Self::poll_write(&mut socket, cx),
+        }
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |socket| {
-            socket.push_close(Some(CloseCode::Normal), "")?;
-            match socket.receiving {
-                Receiving::Ended => Poll::Ready(Ok(())),
-                _ => socket.poll_write(),
-            }
-        })
+        let mut socket = lock(&self.0);
+        socket.push_close(Some(CloseCode::Normal), "")?;
+        match socket.receiving {
+            Receiving::Ended => Poll::Ready(Ok(())),
+            _ => Self::poll_write(&mut socket, cx),
+        }
     }
 }

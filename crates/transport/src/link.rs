@@ -22,8 +22,8 @@ pub struct Link {
     pub remote: Addr,
     /// What comes; `None` after the other side closed its sink, `Err` once if the carrier broke, then `None`.
     ///
-    /// The [`Bytes`] of our own transports share their memory with nobody, so `try_into_mut` succeeds and a unit can
-    /// be decrypted in place.
+    /// [`Bytes`] that came over a wire share their memory with nobody, so `try_into_mut` succeeds and a unit can be
+    /// decrypted in place.
     pub units: BoxStream<io::Result<Bytes>>,
     /// What goes: units up to [`MAX_UNIT`](crate::MAX_UNIT) bytes. Feed all that is ready and flush once.
     pub sink: BoxSink,
@@ -136,5 +136,65 @@ impl<W: AsyncWrite> Sink<Bytes> for Prefixed<W> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
         self.write.as_mut().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MAX_UNIT;
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+
+    /// A link, and the raw end of its stream.
+    fn raw(room: usize) -> (Link, DuplexStream) {
+        let (near, far) = duplex(room);
+        let (read, write) = split(near);
+        (Link::over_bytes("pipe://here".parse().unwrap(), read, write), far)
+    }
+
+    #[tokio::test]
+    async fn units_are_ours_alone_so_they_can_be_changed_in_place() {
+        let (mut link, mut far) = raw(MAX_UNIT);
+        for len in [1_u16, 100, 3_000, 20_000] {
+            let unit = [&len.to_be_bytes()[..], &vec![7; len.into()]].concat();
+            far.write_all(&[unit, b"\0\x01x".to_vec()].concat()).await.unwrap();
+            for len in [len.into(), 1] {
+                let unit = link.units.next().await.unwrap().unwrap();
+                assert_eq!(unit.try_into_mut().unwrap().len(), len);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_inside_a_unit_is_one_error_and_then_the_end() {
+        for part in [&b"\0"[..], b"\0\x05", b"\0\x05part"] {
+            let (mut link, mut far) = raw(64);
+            far.write_all(part).await.unwrap();
+            drop(far);
+            let error = link.units.next().await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(link.units.next().await.is_none() && link.units.next().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_fed_leaves_with_one_flush_and_a_length_before_each() {
+        let (mut link, mut far) = raw(MAX_UNIT);
+        let long = vec![b'x'; 2_000];
+        for unit in [&b"one"[..], b"", &long, b"two"] {
+            link.sink.feed(Bytes::copy_from_slice(unit)).await.unwrap();
+        }
+        link.sink.close().await.unwrap();
+        let mut said = Vec::new();
+        far.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, [b"\0\x03one\0\0\x07\xd0", &long[..], b"\0\x03two"].concat());
+    }
+
+    #[tokio::test]
+    async fn a_broken_carrier_is_an_error_of_the_sink() {
+        let (mut link, far) = raw(64);
+        drop(far);
+        assert_eq!(link.sink.send("lost".into()).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

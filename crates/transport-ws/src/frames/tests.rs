@@ -1,6 +1,8 @@
 //! Frames by hand, as a client would and as it must not send them.
 
 use super::*;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
 /// A frame with a mask of zeros, which leaves its payload readable.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -60,6 +62,46 @@ fn nothing_comes_of_half_a_frame() {
     let whole = frame(0x82, &[7; 300]);
     for len in 0..whole.len() {
         assert_eq!(take_all(&whole[..len]), (vec![], Ok(())), "{len} bytes");
+    }
+}
+
+#[test]
+fn the_same_comes_however_the_bytes_are_cut() {
+    let bytes = [
+        frame(0x02, &[1; 200]),
+        frame(0x89, b"ping"),
+        frame(0x80, &[2; 70]),
+        frame(0x82, b""),
+        frame(0x88, b"\x03\xe8bye"),
+    ]
+    .concat();
+    let whole = take_all(&bytes);
+    for size in 1..50 {
+        let (mut frames, mut arrived, mut came) = (Frames::new(Side::Server), Arrived::default(), Vec::new());
+        for mut piece in bytes.chunks(size) {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(arrived.poll_read(&mut cx, Pin::new(&mut piece)).is_ready());
+            while let Some(one) = frames.next(&mut arrived, Instant::now).unwrap() {
+                came.push(one);
+            }
+        }
+        assert_eq!(came, whole.0, "pieces of {size} bytes");
+    }
+}
+
+#[test]
+fn no_bytes_are_a_surprise() {
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let noise: Vec<u8> = (0..40)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+            .collect();
+        // Most noise is a violation at once; a likely first byte gets further.
+        take_all(&noise);
+        take_all(&[&[0x82, 0x80 | (noise[0] & 0x0f)], &noise[1..]].concat());
     }
 }
 

@@ -1,11 +1,15 @@
 //! Another implementation of WebSocket as the other end, so that we do not only understand ourselves.
 
-use super::{Echo, within};
+use super::{Echo, masked, within};
+use bytes::Bytes;
 use darkchat_transport::{Link, Transport};
 use darkchat_transport_ws::Ws;
 use futures_util::{SinkExt, StreamExt};
 use std::io::{self, ErrorKind};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -93,7 +97,7 @@ async fn a_server_that_does_not_speak_http_is_not_waited_for() {
     let addr = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 mail.example ESMTP\r\n").await.unwrap();
+        stream.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
         stream
     };
     let (error, _stream) = within(async { tokio::join!(Ws::default().dial(addr), serve) }).await;
@@ -116,4 +120,28 @@ async fn a_socket_upgraded_elsewhere_becomes_a_link() {
     // The other end answers the close while it waits for the end.
     let (end, _) = within(async { tokio::join!(link.units.next(), client.next()) }).await;
     assert!(end.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_halves_wait_for_the_same_socket_without_losing_each_other() {
+    let (mut near, far) = tokio::io::duplex(64);
+    let link = Ws::link(far, "ws://192.0.2.1:5".parse().unwrap());
+    let (mut units, mut sink) = (link.units, link.sink);
+    let body = Bytes::from(vec![b'x'; 65_535]);
+
+    // The sender blocks in the middle of a unit, the reader with a pong for which there is no room.
+    let mut sender = tokio::spawn(async move { sink.send(body).await.map(|()| sink) });
+    let mut reader = tokio::spawn(async move { units.next().await });
+    near.write_all(&masked(0x89, b"ping")).await.unwrap();
+    assert!(
+        timeout(Duration::from_millis(50), async { tokio::join!(&mut sender, &mut reader) }).await.is_err()
+    );
+
+    let mut came = vec![0; 4 + 65_535 + 6];
+    within(near.read_exact(&mut came)).await.unwrap();
+    assert!(came.starts_with(b"\x82\x7e\xff\xff") && came.ends_with(b"x\x8a\x04ping"));
+    let _sink = within(sender).await.unwrap().unwrap();
+    near.write_all(&masked(0x82, b"unit")).await.unwrap();
+    let unit = within(reader).await.unwrap().unwrap().unwrap();
+    assert_eq!(unit.try_into_mut().unwrap(), "unit", "units are ours alone, so they can be changed in place");
 }
