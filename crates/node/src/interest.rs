@@ -5,22 +5,20 @@ mod own;
 
 pub(crate) use others::ShardOutcome;
 
+use crate::limits::Rate;
 use bytes::Bytes;
 use darkchat_crypto::Verified;
 use darkchat_proto::{InterestShard, RouterId, ServerId, Tag, Time};
 use others::Others;
 use own::Own;
 use sha2::{Digest as _, Sha256};
-use std::time::Duration;
 
 /// The most tags of one server: 16,384 shards of 8.
 const MAX_TAGS_PER_SERVER: usize = 131_072;
 /// The most tags of all other servers together; a shard counts as one tag at least.
 const MAX_TAGS_TOTAL: usize = 2_000_000;
-/// How many new shards a server may send at once.
-const SHARD_BURST: u32 = 64;
-/// The time until it may send one more.
-const SHARD_EVERY: Duration = Duration::from_millis(200);
+/// The new shards that a server may send.
+const SHARD_RATE: Rate = Rate { per_s: 5, burst: 64 };
 
 /// All interest: ours, and that of the servers in the map.
 #[derive(Debug)]
@@ -66,6 +64,11 @@ impl Interest {
     /// Whether the newest shard that could say so is signed and says that we want this tag.
     pub(crate) fn is_announced(&self, tag: Tag) -> bool {
         self.own.is_announced(tag)
+    }
+
+    /// The signed shard of ours that says that we want this tag, and its bytes.
+    pub(crate) fn announcing(&self, tag: Tag) -> Option<(InterestShard, Bytes)> {
+        self.own.announcing(tag)
     }
 
     /// The tags that we want, or let go of less than 5 s ago.

@@ -1,16 +1,30 @@
 //! Everything that a darkchat server knows and decides, without IO.
 #![warn(clippy::indexing_slicing)]
 
+mod announce;
+mod channels;
+mod clients;
 mod config;
+mod context;
 mod event;
 mod input;
 mod interest;
+mod joins;
 mod limits;
+mod link;
+mod links;
 mod map;
 mod output;
+mod peers;
+mod queue;
 mod rng;
-mod stats;
+mod router;
 mod seen;
+mod servers;
+mod session;
+mod spread;
+mod stats;
+mod sync;
 
 pub use config::Config;
 pub use event::Event;
@@ -19,7 +33,20 @@ pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Ve
 pub use output::{Output, SendClass};
 pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
 
+use announce::Announce;
+use channels::Channels;
+use context::Context;
 use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
+use interest::Interest;
+use joins::Joins;
+use link::{Link, Links};
+use links::Arrival;
+use map::Map;
+use peers::{Peer, Peers};
+use router::Router;
+use session::{Session, Sessions};
+use spread::Dones;
+use sync::Sync;
 
 /// A link: the driver counts them up and never uses one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,58 +64,150 @@ pub struct DialId(pub u64);
 pub struct SignId(pub u64);
 
 /// Everything that a server knows and decides. No sockets, no clock, no randomness of its own.
+///
+/// Each concern is a struct that owns its fields; the node only routes inputs to them.
 #[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    identity: ServerId,
+    config: Config,
+    cx: Context,
+    links: Links,
+    sessions: Sessions,
+    channels: Channels,
+    router: Router,
+    map: Map,
+    interest: Interest,
+    peers: Peers,
+    sync: Sync,
+    announce: Announce,
+    dones: Dones,
+    joins: Joins,
+    draining: bool,
+}
 
 impl Node {
     /// Knows its public identity only; signatures are asked for as outputs.
     #[must_use]
-    pub fn new(_identity: ServerId, _config: Config, _seed: [u8; 32]) -> Self {
-        Self {}
+    pub fn new(identity: ServerId, config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            identity,
+            cx: Context::new(seed),
+            links: Links::new(config.memory_budget),
+            sessions: Sessions::default(),
+            channels: Channels::default(),
+            router: Router::default(),
+            map: Map::new(identity),
+            interest: Interest::new(identity, 0),
+            peers: Peers::default(),
+            sync: Sync::default(),
+            announce: Announce::default(),
+            dones: Dones::default(),
+            joins: Joins::default(),
+            draining: false,
+            config,
+        }
     }
 
-    /// Tells the node what happened at `now`. Never fails, never blocks.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
+    /// Tells the node what happened at `now`. Never fails, never blocks. A `now` before an earlier one counts as that.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.cx.now = self.cx.now.max(now);
+        match input {
+            Input::Wall { unix_ms } => self.wall(unix_ms),
+            Input::Opened { link, dial, accept, peer, remote, observed } => {
+                self.opened(link, Arrival { dial, accept, peer, remote, observed });
+            }
+            Input::DialFailed { dial, why } => self.dial_failed(dial, why),
+            Input::Frame { link, frame } => self.frame(link, frame),
+            Input::Flushed { link, bytes } => self.flushed(link, bytes),
+            Input::Closed { link, why } => self.closed(link, why),
+            Input::Signed { sign, signature } => self.signed(sign, signature),
+            Input::Timeout => self.timeout(),
+            Input::Peer(addr) => self.pin(addr),
+            Input::Unpeer(addr) => self.unpin(&addr),
+            Input::Drain => self.drain(),
+        }
+    }
 
     /// What to do next; `None` when there is nothing left to do.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.cx.out.pop_front()
     }
 
-    /// When to give [`Input::Timeout`], if nothing else happens before.
+    /// When to give [`Input::Timeout`], if nothing else happens before. Later than every time at which one was given.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let interest = if self.announce.is_silent() { None } else { self.interest.deadline() };
+        [
+            self.links.deadline(),
+            self.peers.deadline(),
+            self.sync.deadline(),
+            self.announce.deadline(),
+            interest,
+            self.map.deadline(),
+            self.dones.deadline(),
+            self.joins.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The counters and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let (queued_bytes, longest_queue) = self.links.sizes();
+        let sizes = Sizes {
+            clients: self.sessions.len(),
+            peers: self.peers.len(),
+            channels: self.channels.len(),
+            memberships: self.channels.memberships(),
+            queued_bytes,
+            longest_queue,
+            seen: self.router.seen.len(),
+            servers: self.map.len(),
+            tags: self.interest.others_len().saturating_add(self.interest.own_len()),
+            pending_done: self.dones.len(),
+            waiting_joins: self.joins.len(),
+            held_records: self.sync.held_len(),
+            pinned: self.peers.pinned_len(),
+        };
+        let objects_refused = self.cx.stats.objects_refused;
+        Stats { sizes, equivocations: self.map.equivocations(), objects_refused, ..self.cx.stats.clone() }
     }
 
     /// The servers that we have a link with, by link.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerRow> {
-        Vec::new()
+        let row = |(link, peer): (LinkId, &Peer)| {
+            self.peers.router_of(link)?;
+            let Link { remote: addr, since, .. } = self.links.get(link)?;
+            let (server, outbound) = (peer.server, peer.outbound);
+            Some(PeerRow { link, server, addr: addr.clone(), outbound, since: *since })
+        };
+        self.peers.iter().filter_map(row).collect()
     }
 
     /// The users' programs that are connected, by link.
     #[must_use]
     pub fn clients(&self) -> Vec<ClientRow> {
-        Vec::new()
+        let row = |(link, session): (LinkId, &Session)| {
+            let Link { remote: addr, since, .. } = self.links.get(link)?;
+            let channels = session.channels.len();
+            Some(ClientRow { link, user: session.user, addr: addr.clone(), channels, since: *since })
+        };
+        self.sessions.iter().filter_map(row).collect()
     }
 
     /// The channels with members here, and how many sessions each has.
     #[must_use]
     pub fn channels(&self) -> Vec<(ChannelId, usize)> {
-        Vec::new()
+        self.channels.iter().collect()
     }
 
     /// The servers in the map, ourselves left out.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerId> {
-        Vec::new()
+        self.map.iter().map(|(_, known)| known.record.server).filter(|id| *id != self.identity).collect()
     }
 }
 

@@ -89,6 +89,8 @@ mod tests {
         let mut rng = Rng::new([7; 32]);
         let spans: Vec<Duration> = (0..1_000).map(|_| rng.spread(Duration::from_secs(100), 20)).collect();
         assert!(spans.iter().all(|span| (80..=120).contains(&span.as_secs())));
-        assert!(spans.iter().any(|span| span.as_secs() < 85) && spans.iter().any(|span| span.as_secs() > 115));
+        assert!(
+            spans.iter().any(|span| span.as_secs() < 85) && spans.iter().any(|span| span.as_secs() > 115)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What a node has counted, and how large it is. Source: `docs/protocol.md`, sections 4.3 and 13.2.
 
+use crate::queue::Owed;
 use darkchat_proto::Code;
 use std::collections::BTreeMap;
 
@@ -194,6 +195,17 @@ impl Stats {
     pub(crate) const fn owe(&mut self, copies: u64) {
         self.copies += copies;
         self.pending += copies;
+    }
+
+    /// A frame left for the network, with the copies that it is.
+    pub(crate) fn done(&mut self, owed: Owed) {
+        let copies = owed.copies();
+        self.pending = self.pending.saturating_sub(copies);
+        match owed {
+            Owed::Nothing => {}
+            Owed::Session => self.delivered += copies,
+            Owed::Servers(_) => self.forwarded += copies,
+        }
     }
 
     /// Gives up copies that waited.

@@ -1,12 +1,12 @@
 //! The interest of the other servers: the newest shard wins, and every table has its bound.
 
-use super::{MAX_TAGS_PER_SERVER, MAX_TAGS_TOTAL, SHARD_BURST, SHARD_EVERY, shard_digest};
+use super::{MAX_TAGS_PER_SERVER, MAX_TAGS_TOTAL, SHARD_RATE, shard_digest};
 use bytes::Bytes;
 use darkchat_proto::{InterestShard, RouterId, Tag, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long the shards of a former cut count beside those of a new one of up to [`SHARD_BURST`] shards.
+/// How long the shards of a former cut count beside those of a new one that the budget lets through at once.
 const FORMER: Duration = Duration::from_secs(5);
 /// How long the interest of a server without a way to it is kept: it may come back as it was.
 const UNREACHABLE: Duration = Duration::from_secs(600);
@@ -225,8 +225,8 @@ impl Others {
         let Some(other) = self.servers.get_mut(&router) else { return };
         let cut = std::mem::replace(&mut other.cut, Cut::new(bits));
         // A server sends no more shards than its budget allows: until all have come, the former ones count.
-        let late = 1_u32.checked_shl(bits).unwrap_or(u32::MAX).saturating_sub(SHARD_BURST);
-        let until = now + FORMER + SHARD_EVERY.saturating_mul(late);
+        let late = 1_u64.checked_shl(bits).unwrap_or(u64::MAX).saturating_sub(SHARD_RATE.burst);
+        let until = now + FORMER + Duration::from_secs(late.div_ceil(SHARD_RATE.per_s));
         other.former = Some((until, cut));
         self.timers.insert((until, router, Timer::Former));
     }

@@ -1,6 +1,7 @@
 //! Our own interest: who wants what here, how it is cut into shards, and when they are sent.
 
-use super::{MAX_TAGS_PER_SERVER, SHARD_BURST, SHARD_EVERY, shard_digest};
+use super::{MAX_TAGS_PER_SERVER, SHARD_RATE, shard_digest};
+use crate::limits::Bucket;
 use bytes::Bytes;
 use darkchat_proto::limits::{MAX_SHARD_BITS, MAX_SHARD_TAGS};
 use darkchat_proto::{InterestShard, ServerId, Tag, Time};
@@ -35,9 +36,9 @@ pub(super) struct Own {
     reissued: Dirty,
     /// Which of the two comes next: neither can hold up the other.
     reissue_next: bool,
-    /// When the first change since the last send has been collected long enough.
+    /// When the first change has been collected long enough, or the budget allows the next shard.
     ready: Option<Time>,
-    budget: Budget,
+    budget: Bucket,
     /// What is signed, by shard.
     issued: BTreeMap<u32, Issued>,
     digest: u64,
@@ -80,33 +81,6 @@ impl Dirty {
     }
 }
 
-/// A token bucket: full when as much time has passed since its last use as it takes to fill.
-#[derive(Debug)]
-struct Budget {
-    /// When the bucket will be full again.
-    full_at: Time,
-}
-
-impl Budget {
-    /// The time that the bucket takes to fill, less one token.
-    fn slack() -> Duration {
-        SHARD_EVERY.saturating_mul(SHARD_BURST.saturating_sub(1))
-    }
-
-    fn take(&mut self, now: Time) -> bool {
-        let free = self.full_at <= now + Self::slack();
-        if free {
-            self.full_at = self.full_at.max(now) + SHARD_EVERY;
-        }
-        free
-    }
-
-    /// When there will be a token.
-    fn free_at(&self) -> Time {
-        Time::new(self.full_at.since_start().saturating_sub(Self::slack()))
-    }
-}
-
 /// Into how many bits so many tags are cut.
 fn bits_for(tags: usize) -> u32 {
     (0..MAX_SHARD_BITS).find(|bits| tags <= SHARD_AVERAGE << bits).unwrap_or(MAX_SHARD_BITS)
@@ -135,7 +109,7 @@ impl Own {
             reissued: Dirty::new(),
             reissue_next: false,
             ready: None,
-            budget: Budget { full_at: Time::ZERO },
+            budget: Bucket::new(SHARD_RATE),
             issued: BTreeMap::new(),
             digest: 0,
         }
@@ -229,7 +203,11 @@ impl Own {
             return due;
         }
         self.recut();
-        while !(self.changed.order.is_empty() && self.reissued.order.is_empty()) && self.budget.take(now) {
+        while !(self.changed.order.is_empty() && self.reissued.order.is_empty()) {
+            if !self.budget.try_take(now, 1) {
+                self.ready = Some(now + self.budget.wait(now, 1));
+                return due;
+            }
             let (first, second) = match self.reissue_next {
                 true => (&mut self.reissued, &mut self.changed),
                 false => (&mut self.changed, &mut self.reissued),
@@ -238,9 +216,7 @@ impl Own {
             self.reissue_next = !self.reissue_next;
             due.extend(shard.map(|shard| self.make(shard)));
         }
-        if self.changed.order.is_empty() && self.reissued.order.is_empty() {
-            self.ready = None;
-        }
+        self.ready = None;
         due
     }
 
@@ -311,6 +287,16 @@ impl Own {
         self.issued.get(&shard).is_some_and(|issued| issued.tags.binary_search(&tag).is_ok())
     }
 
+    pub(super) fn announcing(&self, tag: Tag) -> Option<(InterestShard, Bytes)> {
+        let shard = InterestShard::of_tag(tag, self.bits);
+        let issued = self.issued.get(&shard)?;
+        issued.tags.binary_search(&tag).ok()?;
+        let (seq, tags) = (issued.seq, issued.tags.clone());
+        let shard =
+            InterestShard { server: self.server, epoch: self.epoch, seq, bits: self.bits, shard, tags };
+        Some((shard, issued.signed.clone()))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tags.len()
     }
@@ -325,8 +311,7 @@ impl Own {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let leaving = self.leaving.first().map(|(at, _)| *at);
-        let ready = self.ready.map(|ready| ready.max(self.budget.free_at()));
-        [leaving, ready].into_iter().flatten().min()
+        [leaving, self.ready].into_iter().flatten().min()
     }
 
     #[cfg(test)]

@@ -116,7 +116,8 @@ impl Meter {
         let first = self.refused.get(&stream).map_or(seq, |(refused, _)| seq.min(*refused));
         self.refused.insert(stream, (first, until));
         if self.refused.len() > ORDER_STREAMS {
-            let ends_first = self.refused.iter().min_by_key(|(_, (_, until))| *until).map(|(stream, _)| *stream);
+            let ends_first =
+                self.refused.iter().min_by_key(|(_, (_, until))| *until).map(|(stream, _)| *stream);
             if let Some(stream) = ends_first {
                 self.refused.remove(&stream);
             }

@@ -1,0 +1,268 @@
+//! What this server says of itself: its record and its shards, signed on request. Source: sections 9.2, 9.4 and 9.6.
+
+use crate::joins::Answer;
+use crate::limits::{Bucket, Rate};
+use crate::router::Travelling;
+use crate::spread::{Asker, DONE_TIMEOUT, Finished, Hops};
+use crate::{LinkId, Node, Output, SignId};
+use bytes::Bytes;
+use darkchat_crypto::{SignRequest, sign};
+use darkchat_proto::limits::{MAX_ADDRS, MAX_NEIGHBOURS};
+use darkchat_proto::{
+    ChannelId, Class, Done, Frame, InterestShard, Kind, RecordFlags, RouterId, ServerRecord, Signature,
+    Signed, Tag, Time, VERSION,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A record that nobody waits for is renewed after this time, spread by a tenth.
+const REFRESH: Duration = Duration::from_secs(600);
+/// A new link stands in the record when it stood for so long.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How fast records of one server may follow each other; ours, and those that we pass on.
+pub(crate) const RECORD_RATE: Rate = Rate { per_s: 1, burst: 8 };
+/// The most signatures asked for and not given; a driver that never signs must not fill the memory.
+const MAX_SIGNING: usize = 20_000;
+
+/// What waits for its signature.
+#[derive(Debug)]
+enum Signing {
+    Record(Box<ServerRecord>, Bytes),
+    Shard(Box<InterestShard>, Bytes),
+}
+
+/// Our own announcements.
+#[derive(Debug)]
+pub(crate) struct Announce {
+    /// The wall clock at the start, or more than any epoch of ours heard of; 0 until the clock was told.
+    epoch: u64,
+    seq: u64,
+    due: Option<Time>,
+    budget: Bucket,
+    signing: BTreeMap<SignId, Signing>,
+    next_sign: u64,
+    /// Counts the shards that were sent, repeats among them.
+    sent_shards: u64,
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            seq: 0,
+            due: None,
+            budget: Bucket::new(RECORD_RATE),
+            signing: BTreeMap::new(),
+            next_sign: 0,
+            sent_shards: 0,
+        }
+    }
+}
+
+impl Announce {
+    /// Whether we have told nothing yet, because we do not know the time.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.epoch == 0
+    }
+
+    /// Our epoch; 0 until the clock was told.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A record is due at that time, or earlier if it was already.
+    pub(crate) fn due_at(&mut self, at: Time) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.due.filter(|_| !self.is_silent())
+    }
+}
+
+impl Node {
+    /// Begins an epoch: nothing of an earlier one counts any more.
+    pub(crate) fn begin_epoch(&mut self, epoch: u64) {
+        self.announce.epoch = epoch.max(1);
+        self.announce.seq = 0;
+        self.interest.set_epoch(self.cx.now, self.announce.epoch);
+        self.announce.due_at(self.cx.now);
+    }
+
+    /// A link came up and is to stand in our record.
+    pub(crate) fn announce_soon(&mut self) {
+        self.announce.due_at(self.cx.now + SETTLE);
+    }
+
+    /// A link is gone, which everybody must know now.
+    pub(crate) fn announce_now(&mut self) {
+        self.announce.due_at(self.cx.now);
+        self.announce_due();
+    }
+
+    /// Makes the record that is due, and the shards.
+    pub(crate) fn announce_due(&mut self) {
+        if self.announce.is_silent() {
+            return;
+        }
+        let now = self.cx.now;
+        if self.announce.due.is_some_and(|due| due <= now) {
+            let wait = self.announce.budget.wait(now, 1);
+            if wait.is_zero() {
+                self.announce.budget.take(now, 1);
+                self.make_record();
+            } else {
+                self.announce.due = Some(now + wait);
+            }
+        }
+        self.interest.expire(now);
+        for shard in self.interest.due(now) {
+            let body = shard.encode();
+            let request = sign::shard(&self.config.network, &body);
+            self.ask_to_sign(Signing::Shard(Box::new(shard), body), request);
+        }
+    }
+
+    fn make_record(&mut self) {
+        let wait = self.cx.rng.spread(REFRESH, 10);
+        self.announce.due = Some(self.cx.now + wait);
+        self.announce.seq = self.announce.seq.saturating_add(1);
+        let dialable = if self.config.addrs.is_empty() { 0 } else { RecordFlags::DIALABLE.bits() };
+        let record = ServerRecord {
+            server: self.identity,
+            epoch: self.announce.epoch,
+            seq: self.announce.seq,
+            issued_ms: self.cx.wall_ms().unwrap_or_default(),
+            addrs: self.config.addrs.iter().take(MAX_ADDRS).copied().collect(),
+            flags: RecordFlags::from_bits(dialable).with(RecordFlags::TRANSIT),
+            neighbours: self.peers.up().map(|(router, _)| router).take(MAX_NEIGHBOURS).collect(),
+            version: VERSION,
+            features: self.config.features,
+        };
+        let body = record.encode();
+        let request = sign::record(&self.config.network, &body);
+        self.ask_to_sign(Signing::Record(Box::new(record), body), request);
+    }
+
+    fn ask_to_sign(&mut self, what: Signing, request: SignRequest) {
+        if self.announce.signing.len() >= MAX_SIGNING {
+            self.announce.signing.pop_first();
+        }
+        let sign = SignId(self.announce.next_sign);
+        self.announce.next_sign = self.announce.next_sign.wrapping_add(1);
+        self.announce.signing.insert(sign, what);
+        self.cx.out.push_back(Output::Sign { sign, request });
+    }
+
+    /// A signature came.
+    pub(crate) fn signed(&mut self, sign: SignId, sig: Signature) {
+        match self.announce.signing.remove(&sign) {
+            Some(Signing::Record(record, body)) => {
+                let signed = Signed { body, sig }.encode();
+                let newest = self.map.known(self.identity.router());
+                let number = |record: &ServerRecord| (record.epoch, record.seq);
+                if newest.is_some_and(|known| number(&known.record) >= number(&record)) {
+                    return;
+                }
+                self.map.set_own(*record, signed.clone());
+                self.flood_record(&signed, None);
+            }
+            Some(Signing::Shard(shard, body)) => {
+                let signed = Signed { body, sig }.encode();
+                self.interest.issued(&shard, signed.clone());
+                self.send_shard(&shard, signed);
+            }
+            None => {}
+        }
+    }
+
+    /// Sends a shard of ours to every server that can be reached.
+    fn send_shard(&mut self, shard: &InterestShard, signed: Bytes) {
+        let number = self.announce.sent_shards;
+        self.announce.sent_shards = number.wrapping_add(1);
+        self.joins.sent(number, shard);
+        let dst: Vec<RouterId> = self.map.reachable().collect();
+        let head = self.new_head(Class::Shard, dst, true);
+        let frame = (head.origin, head.id);
+        let ourselves = crate::queue::OURSELVES;
+        let hops = self.forward(Travelling { head, payload: signed, source: ourselves, from: None });
+        if let Some(finished) = self.dones.begin(self.cx.now, Asker::Ours(number), frame, hops) {
+            self.finished(finished);
+        }
+    }
+
+    /// A frame that wants a report was passed on.
+    pub(crate) fn passed_on(&mut self, link: LinkId, origin: RouterId, id: u64, hops: Hops) {
+        let asker = Asker::Neighbour(link);
+        if let Some(finished) = self.dones.begin(self.cx.now, asker, (origin, id), hops) {
+            self.finished(finished);
+        }
+    }
+
+    /// All that can be known about a frame is known.
+    pub(crate) fn finished(&mut self, finished: Finished) {
+        let Finished { asker, origin, id, complete, servers } = finished;
+        match asker {
+            Asker::Neighbour(link) if complete => {
+                if self.peers.router_of(link).is_some() {
+                    self.send(link, &Frame::from(Kind::RouteDone { origin, id }));
+                }
+            }
+            Asker::Neighbour(_) => {}
+            Asker::Ours(number) => {
+                for answer in self.joins.settled(number, servers, complete) {
+                    self.answer_join(answer);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn answer_join(&mut self, answer: Answer) {
+        let Answer { link, req, servers, complete } = answer;
+        let reachable = u32::try_from(self.map.reachable().count()).unwrap_or(u32::MAX);
+        let spread = complete && servers >= reachable;
+        self.reply(link, req, Kind::Ok(Done { local: 0, servers, spread }));
+    }
+
+    /// Answers a join when every server that can be reached knows of its channels.
+    pub(crate) fn await_spread(&mut self, link: LinkId, req: u32, channels: &[ChannelId]) {
+        if req == 0 {
+            return;
+        }
+        self.note_map();
+        let reachable = u32::try_from(self.map.reachable().count()).unwrap_or(u32::MAX);
+        let tags: BTreeSet<Tag> = channels.iter().filter_map(|channel| self.channels.tag(channel)).collect();
+        let known = |tag: &Tag| {
+            let servers = self.joins.confirmed(*tag);
+            self.interest.is_announced(*tag) && servers.is_some_and(|servers| servers >= reachable)
+        };
+        let waiting: BTreeSet<Tag> = tags.into_iter().filter(|tag| !known(tag)).collect();
+        if reachable == 0 || waiting.is_empty() {
+            let done = Done { local: 0, servers: reachable, spread: true };
+            return self.reply(link, req, Kind::Ok(done));
+        }
+        if !self.joins.wait(self.cx.now, link, req, waiting.clone()) {
+            return self.reply(link, req, Kind::Ok(Done::default()));
+        }
+        for tag in waiting {
+            // Announced, but before the last server could be reached, or in vain: it is told once more.
+            if !self.joins.is_under_way(tag)
+                && let Some((shard, signed)) = self.interest.announcing(tag)
+            {
+                self.send_shard(&shard, signed);
+            }
+        }
+    }
+
+    /// Ends what waited for reports too long.
+    pub(crate) fn expire_spread(&mut self) {
+        for answer in self.joins.expire(self.cx.now) {
+            self.answer_join(answer);
+        }
+        for finished in self.dones.expire(self.cx.now) {
+            self.finished(finished);
+        }
+    }
+}
+
+const _: () = assert!(DONE_TIMEOUT.as_secs() == 3, "a join is answered as soon as its reports are given up");

@@ -1,0 +1,214 @@
+//! What clients ask for, and the answers. Source: `docs/protocol.md`, sections 4.2, 4.4, 5.1 and 5.2.
+
+use crate::channels::MAX_MEMBERSHIPS;
+use crate::link::Verdict;
+use crate::router::Incoming;
+use crate::session::{MAX_CHANNELS, Pace, Session};
+use crate::{Event, LinkId, Node, Output, Received, RefusedFor};
+use darkchat_proto::{ChannelId, Code, DeviceId, Done, Frame, Kind, Refusal, SessionId, UserId, Welcome};
+
+impl Node {
+    /// A client's link is complete and admitted.
+    pub(crate) fn client_up(&mut self, link: LinkId, user: UserId, device: DeviceId) {
+        let session = Session::new(user, device, self.config.profile);
+        if let Some(older) = self.sessions.insert(link, session) {
+            self.close(older, Code::Conflict);
+        }
+        let observed_ip = self.links.get(link).map(|link| link.observed);
+        let session = Some(SessionId::new(self.cx.rng.next_16()));
+        let welcome = Welcome { session, observed_ip, ..Welcome::default() };
+        self.send(link, &Frame::from(Kind::Welcome(welcome)));
+        self.cx.event(Event::ClientUp { link, user });
+    }
+
+    /// A client's link is gone, or told to go: it is in no channel any more.
+    pub(crate) fn client_down(&mut self, link: LinkId, why: Code) {
+        let Some(session) = self.sessions.remove(link) else { return };
+        for channel in &session.channels {
+            if let Some(tag) = self.channels.leave(channel, link) {
+                self.interest.unwant(self.cx.now, tag);
+            }
+        }
+        self.joins.forget(link);
+        self.cx.event(Event::ClientDown { link, user: session.user, why });
+    }
+
+    /// A frame from a client.
+    pub(crate) fn client_frame(&mut self, link: LinkId, received: Received) {
+        match received {
+            Received::Publish { req, post, deliver, digest } => {
+                let channel = post.channel;
+                self.publish(link, Incoming { req, channel, post: Some(&post), deliver, digest });
+            }
+            Received::SealedPublish { req, channel, stream: _, seq: _, deliver, digest } => {
+                let sealed = darkchat_proto::Features::SEALED;
+                if self.links.get(link).is_some_and(|link| link.features.contains(sealed)) {
+                    self.publish(link, Incoming { req, channel, post: None, deliver, digest });
+                } else {
+                    self.cx.stats.refuse(RefusedFor::Malformed);
+                    self.refuse(link, req, Code::Unsupported, 0);
+                }
+            }
+            Received::SetBundle { req, .. } => self.refuse(link, req, Code::Unsupported, 0),
+            Received::Refused { req, code, retry_ms } => self.client_refused(link, req, code, retry_ms),
+            Received::Held { req, retry_ms } => {
+                self.cx.stats.refuse(RefusedFor::Rate);
+                self.refuse(link, req, Code::RateLimited, retry_ms);
+            }
+            Received::Other(frame) => self.client_asks(link, frame),
+            Received::Record { .. } | Received::Shard { .. } | Received::Route { .. } => {
+                self.close(link, Code::BadFrame);
+            }
+        }
+    }
+
+    /// A check or a meter of the link's task said no.
+    fn client_refused(&mut self, link: LinkId, req: u32, code: Code, retry_ms: u32) {
+        self.cx.stats.refuse(RefusedFor::of(code));
+        match code {
+            Code::BadFrame | Code::TooLarge => self.close(link, code),
+            Code::BadSignature | Code::Unauthorized => {
+                self.refuse(link, req, code, 0);
+                self.close(link, code);
+            }
+            Code::RateLimited => self.refuse_for_rate(link, req, retry_ms),
+            code => self.refuse(link, req, code, retry_ms),
+        }
+    }
+
+    fn refuse_for_rate(&mut self, link: LinkId, req: u32, retry_ms: u32) {
+        let now = self.cx.now;
+        self.refuse(link, req, Code::RateLimited, retry_ms);
+        if self.sessions.get_mut(link).is_some_and(|session| session.refuse_for_rate(now)) {
+            self.close(link, Code::RateLimited);
+        }
+    }
+
+    fn client_asks(&mut self, link: LinkId, frame: Frame) {
+        let Frame { req, re: _, critical, kind } = frame;
+        match kind {
+            Kind::Unknown(_) => {
+                if req != 0 || critical {
+                    self.reply_always(link, req, Code::Unsupported);
+                }
+            }
+            kind if !kind.is_from_client() => self.close(link, Code::BadFrame),
+            Kind::Join { channels, wait_spread } => self.join(link, req, &channels, wait_spread),
+            Kind::Leave { channels } => self.leave(link, req, &channels),
+            Kind::Ping { nonce, acked: _ } => {
+                self.send(link, &Frame::replying(req, Kind::Pong { nonce, acked: 0 }));
+            }
+            Kind::Goodbye(goodbye) => self.close_silently(link, goodbye.code),
+            Kind::Pong { .. } | Kind::Error(_) => self.reply(link, req, Kind::Ok(Done::default())),
+            // Publish and SetBundle come with their proofs and never here; the others are not offered.
+            _ => self.refuse(link, req, Code::Unsupported, 0),
+        }
+    }
+
+    fn join(&mut self, link: LinkId, req: u32, channels: &[ChannelId], wait_spread: bool) {
+        if !self.pace(link, req, channels.len()) {
+            return;
+        }
+        let Err(code) = self.take_into(link, channels) else {
+            return if wait_spread {
+                self.await_spread(link, req, channels);
+            } else {
+                self.reply(link, req, Kind::Ok(Done::default()));
+            };
+        };
+        self.refuse(link, req, code, 0);
+    }
+
+    /// Takes a session into channels, into all or into none.
+    fn take_into(&mut self, link: LinkId, channels: &[ChannelId]) -> Result<(), Code> {
+        let slot = self.links.slot(link).ok_or(Code::Internal)?;
+        let session = self.sessions.get_mut(link).ok_or(Code::Internal)?;
+        let mut joined: Vec<ChannelId> = Vec::new();
+        let mut outcome = Ok(());
+        for channel in channels {
+            if !session.channels.insert(*channel) {
+                continue;
+            }
+            let full =
+                session.channels.len() > MAX_CHANNELS || self.channels.memberships() >= MAX_MEMBERSHIPS;
+            let first = self.channels.join(&self.config.network, *channel, link, slot);
+            if full || first.is_some_and(|tag| !self.interest.want(self.cx.now, tag)) {
+                // What was not wanted must not be unwanted.
+                session.channels.remove(channel);
+                self.channels.leave(channel, link);
+                outcome = Err(Code::Limit);
+                break;
+            }
+            joined.push(*channel);
+        }
+        if outcome.is_err() {
+            for channel in joined {
+                self.take_out_of(link, &channel);
+            }
+        }
+        outcome
+    }
+
+    fn take_out_of(&mut self, link: LinkId, channel: &ChannelId) {
+        let Some(session) = self.sessions.get_mut(link) else { return };
+        if session.channels.remove(channel)
+            && let Some(tag) = self.channels.leave(channel, link)
+        {
+            self.interest.unwant(self.cx.now, tag);
+        }
+    }
+
+    fn leave(&mut self, link: LinkId, req: u32, channels: &[ChannelId]) {
+        if !self.pace(link, req, channels.len()) {
+            return;
+        }
+        for channel in channels {
+            self.take_out_of(link, channel);
+        }
+        self.reply(link, req, Kind::Ok(Done::default()));
+    }
+
+    /// Counts channels joined or left; `false`: over the budget, and answered.
+    fn pace(&mut self, link: LinkId, req: u32, channels: usize) -> bool {
+        let now = self.cx.now;
+        let Some(session) = self.sessions.get_mut(link) else { return false };
+        match session.pace_joins(now, channels) {
+            Pace::Go => true,
+            Pace::PauseUntil(until) => {
+                self.cx.out.push_back(Output::Pause { link, until });
+                true
+            }
+            Pace::Refuse(retry_ms) => {
+                self.refuse_for_rate(link, req, retry_ms);
+                false
+            }
+        }
+    }
+
+    /// Sends a frame that is not a message.
+    pub(crate) fn send(&mut self, link: LinkId, frame: &Frame) {
+        if let Verdict::Close(code) = self.links.send(&mut self.cx, link, frame) {
+            self.close(link, code);
+        }
+    }
+
+    /// Answers, if an answer is wanted.
+    pub(crate) fn reply(&mut self, link: LinkId, req: u32, kind: Kind) {
+        if req != 0 {
+            self.send(link, &Frame::replying(req, kind));
+        }
+    }
+
+    /// Refuses: tells the operator, and the asker if an answer is wanted.
+    pub(crate) fn refuse(&mut self, link: LinkId, req: u32, code: Code, retry_ms: u32) {
+        self.cx.refused(link, code);
+        self.reply(link, req, Kind::Error(Refusal { code, text: String::new(), retry_ms }));
+    }
+
+    /// Refuses with an `Error` even where no answer was asked for.
+    pub(crate) fn reply_always(&mut self, link: LinkId, req: u32, code: Code) {
+        self.cx.refused(link, code);
+        let refusal = Refusal { code, text: String::new(), retry_ms: 0 };
+        self.send(link, &Frame::replying(req, Kind::Error(refusal)));
+    }
+}

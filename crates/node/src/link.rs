@@ -1,0 +1,395 @@
+//! Links: their queues, send windows and signs of life. Source: `docs/protocol.md`, sections 3.5, 10.3 and 11.4.
+
+mod send;
+
+pub(crate) use send::Targets;
+
+use crate::context::Context;
+use crate::queue::{Item, Owed, Queue};
+use crate::{DroppedFor, LinkId, Output};
+
+use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What may be out with the driver for a client, in bytes: four full records, so that its task never starves.
+const WINDOW_CLIENT: usize = 64 << 10;
+/// The same for a peer.
+const WINDOW_PEER: usize = 256 << 10;
+/// What may wait for a client, in bytes and in frames, with what is out with the driver.
+const QUEUE_CLIENT: usize = 1 << 20;
+const QUEUE_CLIENT_FRAMES: usize = 4_096;
+/// What may wait for a peer, in bytes, with what is out with the driver.
+const QUEUE_PEER: usize = 8 << 20;
+/// How long a frame may wait.
+pub(crate) const QUEUE_AGE: Duration = Duration::from_secs(10);
+/// The share of the memory budget that all queues together may take.
+const QUEUES_SHARE: usize = 4;
+/// Without having sent anything for so long, a ping goes out.
+const PING_CLIENT: Duration = Duration::from_secs(30);
+const PING_PEER: Duration = Duration::from_secs(10);
+/// Without having heard anything for so long, the link is dead.
+const DEAD_CLIENT: Duration = Duration::from_secs(75);
+const DEAD_PEER: Duration = Duration::from_secs(30);
+/// What was accepted before a drain has this long to leave.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// What a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// A user's program.
+    Client,
+    /// Another server.
+    Peer,
+    /// Nothing any more: it was told to close, for this reason, and `Closed` has not come yet.
+    Closing(Code),
+}
+
+/// A frame that is out with the driver.
+#[derive(Debug)]
+struct Sent {
+    at: Time,
+    bytes: usize,
+    owed: Owed,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) kind: LinkKind,
+    pub(crate) remote: Addr,
+    pub(crate) observed: IpAddr,
+    pub(crate) since: Time,
+    /// What both ends can do.
+    pub(crate) features: Features,
+    /// The list of this link alone, for frames that nobody else gets.
+    solo: Arc<[LinkId]>,
+    queue: Queue,
+    sent: VecDeque<Sent>,
+    in_flight: usize,
+    last_sent: Time,
+    last_received: Time,
+    last_progress: Time,
+    /// When the link is to be looked at next; it stands in the list of deadlines.
+    wake: Time,
+    /// The posts dropped and not yet told, by channel.
+    untold: BTreeMap<ChannelId, u64>,
+    /// The posts dropped since the link came up.
+    dropped: u64,
+    /// In an episode of dropping.
+    slow: bool,
+    /// It closes for this reason when nothing waits any more, at the latest at that time.
+    finish: Option<(Code, Time)>,
+}
+
+impl Link {
+    const fn window(&self) -> usize {
+        if matches!(self.kind, LinkKind::Peer) { WINDOW_PEER } else { WINDOW_CLIENT }
+    }
+
+    const fn max_bytes(&self) -> usize {
+        if matches!(self.kind, LinkKind::Peer) { QUEUE_PEER } else { QUEUE_CLIENT }
+    }
+
+    /// What waits here and with the driver, in bytes.
+    const fn held(&self) -> usize {
+        self.queue.bytes().saturating_add(self.in_flight)
+    }
+
+    fn fits(&self, len: usize) -> bool {
+        let frames = self.queue.frames().saturating_add(self.sent.len());
+        let few = matches!(self.kind, LinkKind::Peer) || frames < QUEUE_CLIENT_FRAMES;
+        few && self.held().saturating_add(len) <= self.max_bytes()
+    }
+
+    const fn has_window(&self, len: usize) -> bool {
+        self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window()
+    }
+
+    fn is_up(&self) -> bool {
+        !matches!(self.kind, LinkKind::Closing(_))
+    }
+
+    const fn ping_after(&self) -> Duration {
+        if matches!(self.kind, LinkKind::Peer) { PING_PEER } else { PING_CLIENT }
+    }
+
+    const fn dead_after(&self) -> Duration {
+        if matches!(self.kind, LinkKind::Peer) { DEAD_PEER } else { DEAD_CLIENT }
+    }
+
+    /// Since when the oldest frame waits, here or with the driver.
+    fn oldest(&self) -> Option<Time> {
+        self.sent.front().map(|sent| sent.at).into_iter().chain(self.queue.oldest()).min()
+    }
+
+    /// Since when this link makes its frames wait too long: a client by age, a peer by standing still.
+    fn stuck_since(&self) -> Option<Time> {
+        match self.kind {
+            LinkKind::Client => self.oldest(),
+            LinkKind::Peer => (self.in_flight > 0).then_some(self.last_progress),
+            LinkKind::Closing(_) => None,
+        }
+    }
+
+    fn next_wake(&self) -> Time {
+        let aged = if self.kind == LinkKind::Peer { self.queue.oldest_channel() } else { None };
+        let waits = [self.stuck_since(), aged].into_iter().flatten().map(|at| at + QUEUE_AGE);
+        let life = [self.last_sent + self.ping_after(), self.last_received + self.dead_after()];
+        waits.chain(life).chain(self.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
+    }
+}
+
+/// A new link, as it comes up.
+#[derive(Debug)]
+pub(crate) struct NewLink {
+    pub(crate) kind: LinkKind,
+    pub(crate) remote: Addr,
+    pub(crate) observed: IpAddr,
+    pub(crate) features: Features,
+}
+
+/// Where a link stands in the table; never given again while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(usize);
+
+/// What became of a link that was looked at, or written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Fine,
+    /// It is to be closed.
+    Close(Code),
+}
+
+/// All links.
+#[derive(Debug)]
+pub(crate) struct Links {
+    slots: Vec<Option<(LinkId, Link)>>,
+    free: Vec<usize>,
+    by_id: BTreeMap<LinkId, Slot>,
+    deadlines: BTreeSet<(Time, LinkId)>,
+    /// All queues together, in bytes, with what is out with the driver.
+    held: usize,
+    max_held: usize,
+}
+
+impl Links {
+    pub(crate) const fn new(memory_budget: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            held: 0,
+            max_held: memory_budget / QUEUES_SHARE,
+        }
+    }
+
+    /// Takes a link in; `None` if the id is taken, which a driver must not do.
+    pub(crate) fn open(&mut self, now: Time, id: LinkId, new: NewLink) -> Option<Slot> {
+        if self.by_id.contains_key(&id) {
+            return None;
+        }
+        let NewLink { kind, remote, observed, features } = new;
+        let link = Link {
+            kind,
+            remote,
+            observed,
+            since: now,
+            features,
+            solo: Arc::from([id]),
+            queue: Queue::default(),
+            sent: VecDeque::new(),
+            in_flight: 0,
+            last_sent: now,
+            last_received: now,
+            last_progress: now,
+            wake: Time::MAX,
+            untold: BTreeMap::new(),
+            dropped: 0,
+            slow: false,
+            finish: None,
+        };
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        match self.slots.get_mut(slot) {
+            Some(place) => *place = Some((id, link)),
+            None => self.slots.push(Some((id, link))),
+        }
+        self.by_id.insert(id, Slot(slot));
+        self.arm(Slot(slot));
+        Some(Slot(slot))
+    }
+
+    pub(crate) fn slot(&self, id: LinkId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    fn at(&mut self, slot: Slot) -> Option<&mut (LinkId, Link)> {
+        self.slots.get_mut(slot.0)?.as_mut()
+    }
+
+    pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
+        let slot = self.slot(id)?;
+        self.slots.get(slot.0)?.as_ref().map(|(_, link)| link)
+    }
+
+    fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        let slot = self.slot(id)?;
+        self.at(slot).map(|(_, link)| link)
+    }
+
+    /// What a link is, if it is up: neither unknown nor closing.
+    pub(crate) fn kind(&self, id: LinkId) -> Option<LinkKind> {
+        self.get(id).filter(|link| link.is_up()).map(|link| link.kind)
+    }
+
+    /// All links, in the order of their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.by_id.keys().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
+
+    /// A frame came: the link lives.
+    pub(crate) fn heard(&mut self, now: Time, id: LinkId) {
+        if let Some(link) = self.get_mut(id) {
+            link.last_received = now;
+        }
+    }
+
+    /// Looks at the link again when it next has something to do, if that is earlier than what was planned.
+    fn arm(&mut self, slot: Slot) {
+        let Some((id, link)) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else { return };
+        let wake = link.next_wake();
+        if wake < link.wake && link.is_up() {
+            self.deadlines.remove(&(link.wake, *id));
+            self.deadlines.insert((wake, *id));
+            link.wake = wake;
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The next link whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<LinkId> {
+        let (at, id) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)?;
+        self.deadlines.remove(&(at, id));
+        if let Some(link) = self.get_mut(id) {
+            link.wake = Time::MAX;
+        }
+        Some(id)
+    }
+
+    /// Looks at a link whose time has come: pings, drops what waited too long, and says whether it is to be closed.
+    pub(crate) fn wake(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
+        let Some(link) = self.get(id).filter(|link| link.is_up()) else { return Verdict::Fine };
+        let now = cx.now;
+        if now.saturating_since(link.last_received) >= link.dead_after() {
+            return Verdict::Close(Code::Timeout);
+        }
+        if let Some((code, at)) = link.finish
+            && at <= now
+        {
+            return Verdict::Close(code);
+        }
+        if link.stuck_since().is_some_and(|since| now.saturating_since(since) >= QUEUE_AGE) {
+            return Verdict::Close(Code::SlowConsumer);
+        }
+        if link.kind == LinkKind::Peer {
+            self.expire(cx, id);
+        }
+        let pings =
+            self.get(id).is_some_and(|link| now.saturating_since(link.last_sent) >= link.ping_after());
+        if pings {
+            let nonce = cx.rng.next_u64();
+            let verdict = self.send(cx, id, &Frame::from(Kind::Ping { nonce, acked: 0 }));
+            if verdict != Verdict::Fine {
+                return verdict;
+            }
+        }
+        if let Some(slot) = self.slot(id) {
+            self.arm(slot);
+        }
+        Verdict::Fine
+    }
+
+    /// Closes a link: what waits is given up, what is out is written first, then the goodbye.
+    pub(crate) fn close(&mut self, cx: &mut Context, id: LinkId, code: Code, goodbye: Option<Goodbye>) {
+        let Some(link) = self.get_mut(id).filter(|link| link.is_up()) else { return };
+        let wake = link.wake;
+        let queue = std::mem::take(&mut link.queue);
+        link.kind = LinkKind::Closing(code);
+        link.untold.clear();
+        let given_up = match code {
+            Code::SlowConsumer => DroppedFor::SlowConsumer,
+            Code::Shutdown => DroppedFor::Shutdown,
+            _ => DroppedFor::LinkDown,
+        };
+        self.deadlines.remove(&(wake, id));
+        self.held = self.held.saturating_sub(queue.bytes());
+        cx.stats.give_up(queue.into_items().map(|item| item.owed.copies()).sum(), given_up);
+        cx.out.push_back(Output::Close { link: id, goodbye });
+    }
+
+    /// A link is gone; what it was and why, our own reason first.
+    pub(crate) fn closed(&mut self, cx: &mut Context, id: LinkId, why: Code) -> Option<(Link, Code)> {
+        let slot = self.by_id.remove(&id)?;
+        let (_, mut link) = self.slots.get_mut(slot.0)?.take()?;
+        self.free.push(slot.0);
+        self.deadlines.remove(&(link.wake, id));
+        self.held = self.held.saturating_sub(link.held());
+        let why = if let LinkKind::Closing(ours) = link.kind { ours } else { why };
+        let given_up = match why {
+            Code::SlowConsumer => DroppedFor::SlowConsumer,
+            Code::Shutdown => DroppedFor::Shutdown,
+            _ => DroppedFor::LinkDown,
+        };
+        let waiting = std::mem::take(&mut link.queue).into_items().map(|item| item.owed.copies());
+        let out: u64 = link.sent.drain(..).map(|sent| sent.owed.copies()).sum();
+        cx.stats.give_up(waiting.sum::<u64>().saturating_add(out), given_up);
+        cx.stats.close(why);
+        Some((link, why))
+    }
+
+    /// Closes the link as soon as nothing waits for it any more, and at the latest after a while.
+    pub(crate) fn finish(&mut self, cx: &mut Context, id: LinkId, code: Code) -> Verdict {
+        let Some(slot) = self.slot(id) else { return Verdict::Fine };
+        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
+        if link.queue.is_empty() {
+            return Verdict::Close(code);
+        }
+        link.finish = Some((code, cx.now + DRAIN_TIME));
+        self.arm(slot);
+        Verdict::Fine
+    }
+
+    /// What waited for a link that gives way to another with the same peer.
+    pub(crate) fn take_queue(&mut self, id: LinkId) -> impl Iterator<Item = Item> + use<> {
+        let queue = self.get_mut(id).map(|link| std::mem::take(&mut link.queue)).unwrap_or_default();
+        self.held = self.held.saturating_sub(queue.bytes());
+        queue.into_items()
+    }
+
+    /// What waits for a link, here and with the driver, in bytes; without end for one that is not up.
+    pub(crate) fn held_by(&self, id: LinkId) -> usize {
+        self.get(id).filter(|link| link.is_up()).map_or(usize::MAX, Link::held)
+    }
+
+    /// Whether the link only waits for its queue to empty.
+    pub(crate) fn is_finishing(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(|link| link.finish.is_some())
+    }
+
+    /// The posts that were dropped on a link since it came up.
+    pub(crate) fn dropped(&self, id: LinkId) -> u64 {
+        self.get(id).map_or(0, |link| link.dropped)
+    }
+
+    /// All queues together, and the longest, in bytes.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.held, self.slots.iter().flatten().map(|(_, link)| link.held()).max().unwrap_or(0))
+    }
+}

@@ -1,0 +1,251 @@
+//! Sending: one output for many links, queues behind windows, and what happens when one is full.
+
+use super::{Link, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
+use crate::context::Context;
+use crate::queue::{Item, Owed};
+use crate::session::MAX_CHANNELS;
+use crate::{DroppedFor, Event, LinkId, Output, SendClass};
+use darkchat_proto::{Code, Frame, Kind, Notice, Time};
+use std::sync::Arc;
+
+/// Who gets a post: the ids as an output names them, and where the links stand.
+#[derive(Debug, Clone)]
+pub(crate) struct Targets {
+    pub(crate) ids: Arc<[LinkId]>,
+    pub(crate) slots: Arc<[Slot]>,
+}
+
+/// What became of a frame for one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// It goes out now, by an output that names the link.
+    Now,
+    /// It waits.
+    Waits,
+    /// It was dropped, and counted.
+    Dropped,
+    /// It must not be dropped and has no room.
+    Full,
+}
+
+impl Links {
+    /// Sends a frame that is not a message to one link.
+    #[must_use]
+    pub(crate) fn send(&mut self, cx: &mut Context, id: LinkId, frame: &Frame) -> Verdict {
+        let (head, body) = frame.encode_split();
+        self.send_item(cx, id, Item::control(head, body))
+    }
+
+    /// Sends to one link. Copies that it is must be owed already.
+    #[must_use]
+    pub(crate) fn send_item(&mut self, cx: &mut Context, id: LinkId, item: Item) -> Verdict {
+        let copies = item.owed.copies();
+        let Some(slot) = self.slot(id) else {
+            cx.stats.give_up(copies, DroppedFor::LinkDown);
+            return Verdict::Fine;
+        };
+        let verdict = match self.offer(cx, slot, &item) {
+            Offer::Now => {
+                if let Some((_, link)) = self.at(slot) {
+                    let links = link.solo.clone();
+                    let Item { head, body, class, .. } = item;
+                    cx.out.push_back(Output::Send { links, head, body, class });
+                }
+                Verdict::Fine
+            }
+            Offer::Waits | Offer::Dropped => Verdict::Fine,
+            Offer::Full => Verdict::Close(Code::SlowConsumer),
+        };
+        self.keep_within_memory(cx);
+        verdict
+    }
+
+    /// Sends a channel frame to many links as one output; for how many it is on its way.
+    ///
+    /// Copies are owed by the caller, one a link. No allocation unless somebody has to wait.
+    pub(crate) fn fan_out(&mut self, cx: &mut Context, targets: &Targets, item: Item) -> u32 {
+        let mut taken: u32 = 0;
+        let mut some: Option<Vec<LinkId>> = None;
+        for (index, (id, slot)) in targets.ids.iter().zip(targets.slots.iter()).enumerate() {
+            let offer = self.offer(cx, *slot, &item);
+            match (offer, &mut some) {
+                (Offer::Now, Some(some)) => some.push(*id),
+                (Offer::Now, None) | (_, Some(_)) => {}
+                (_, None) => some = Some(targets.ids.iter().take(index).copied().collect()),
+            }
+            taken = taken.saturating_add(u32::from(matches!(offer, Offer::Now | Offer::Waits)));
+        }
+        let links = some.map_or_else(|| targets.ids.clone(), Arc::from);
+        if !links.is_empty() {
+            let Item { head, body, class, .. } = item;
+            cx.out.push_back(Output::Send { links, head, body, class });
+        }
+        self.keep_within_memory(cx);
+        taken
+    }
+
+    fn offer(&mut self, cx: &mut Context, slot: Slot, item: &Item) -> Offer {
+        let now = cx.now;
+        let Some((id, link)) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else {
+            cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
+            return Offer::Dropped;
+        };
+        if !link.is_up() {
+            cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
+            return Offer::Dropped;
+        }
+        let len = item.len();
+        let before = link.held();
+        if !link.fits(len) && !make_room(cx, *id, link, item) {
+            self.held = self.held.saturating_sub(before).saturating_add(link.held());
+            if item.class != SendClass::Channel {
+                return Offer::Full;
+            }
+            drop_item(cx, *id, link, item, DroppedFor::QueueFull);
+            return Offer::Dropped;
+        }
+        let offer = if link.queue.is_empty() && link.has_window(len) {
+            put_out(now, link, len, item.owed);
+            Offer::Now
+        } else {
+            link.last_sent = now;
+            link.queue.push(now, item.clone());
+            Offer::Waits
+        };
+        self.held = self.held.saturating_sub(before).saturating_add(link.held());
+        self.arm(slot);
+        offer
+    }
+
+    /// Bytes left for the network: counts what is done with them, and lets the next go.
+    #[must_use]
+    pub(crate) fn flushed(&mut self, cx: &mut Context, id: LinkId, bytes: usize) -> Verdict {
+        let Some(slot) = self.slot(id) else { return Verdict::Fine };
+        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
+        let before = link.held();
+        count_flushed(cx, link, bytes);
+        while link.queue.next_len().is_some_and(|len| link.has_window(len)) {
+            let Some(item) = link.queue.pop() else { break };
+            put_out(cx.now, link, item.len(), item.owed);
+            let links = link.solo.clone();
+            let Item { head, body, class, .. } = item;
+            cx.out.push_back(Output::Send { links, head, body, class });
+        }
+        let (after, finish) = (link.held(), link.finish.filter(|_| link.queue.is_empty()));
+        self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.arm(slot);
+        match finish {
+            Some((code, _)) => Verdict::Close(code),
+            None => self.tell_dropped(cx, id, slot),
+        }
+    }
+
+    /// Tells what was dropped, once there is room again; the end of the episode.
+    fn tell_dropped(&mut self, cx: &mut Context, id: LinkId, slot: Slot) -> Verdict {
+        while let Some((_, link)) = self.at(slot) {
+            if link.held() > link.max_bytes() / 2 || link.queue.frames() > QUEUE_CLIENT_FRAMES / 2 {
+                return Verdict::Fine;
+            }
+            let Some((channel, count)) = link.untold.pop_first() else {
+                link.slow &= !link.queue.is_empty();
+                return Verdict::Fine;
+            };
+            let verdict = self.send(cx, id, &Frame::from(Kind::Notice(Notice::Dropped { channel, count })));
+            if verdict != Verdict::Fine {
+                return verdict;
+            }
+        }
+        Verdict::Fine
+    }
+
+    /// Drops what waited too long for a peer; a client would be cut off for it.
+    pub(super) fn expire(&mut self, cx: &mut Context, id: LinkId) {
+        let Some(link) = self.get_mut(id) else { return };
+        let before = link.held();
+        let Some(limit) = cx.now.since_start().checked_sub(QUEUE_AGE).map(Time::new) else { return };
+        while let Some(item) = link.queue.expire(limit) {
+            drop_item(cx, id, link, &item, DroppedFor::QueueFull);
+        }
+        let after = link.held();
+        self.held = self.held.saturating_sub(before).saturating_add(after);
+    }
+
+    /// Cuts the longest queues when all together are over their share of the memory.
+    ///
+    /// It cuts an eighth more than it must, so that looking for the longest is rare.
+    fn keep_within_memory(&mut self, cx: &mut Context) {
+        if self.held <= self.max_held {
+            return;
+        }
+        let target = self.max_held - self.max_held / 8;
+        while self.held > target {
+            let longest = self.slots.iter_mut().flatten().max_by_key(|(_, link)| link.queue.channel_bytes());
+            let Some((id, link)) = longest.filter(|(_, link)| link.queue.channel_bytes() > 0) else { return };
+            while let Some(item) = link.queue.cut() {
+                self.held = self.held.saturating_sub(item.len());
+                drop_item(cx, *id, link, &item, DroppedFor::Memory);
+                if self.held <= target {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Counts a frame as being out with the driver.
+fn put_out(now: Time, link: &mut Link, bytes: usize, owed: Owed) {
+    if link.in_flight == 0 {
+        link.last_progress = now;
+    }
+    link.in_flight = link.in_flight.saturating_add(bytes);
+    link.last_sent = now;
+    link.sent.push_back(Sent { at: now, bytes, owed });
+}
+
+fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {
+    let mut left = bytes.min(link.in_flight);
+    link.in_flight = link.in_flight.saturating_sub(left);
+    link.last_progress = cx.now;
+    while let Some(sent) = link.sent.front_mut() {
+        if sent.bytes > left {
+            sent.bytes = sent.bytes.saturating_sub(left);
+            return;
+        }
+        left = left.saturating_sub(sent.bytes);
+        let owed = sent.owed;
+        link.sent.pop_front();
+        cx.stats.done(owed);
+    }
+}
+
+/// Makes room in a full queue by cutting channel frames: for one that must not be dropped as many as it takes, for
+/// another channel frame only those of a source that has more waiting.
+fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool {
+    let len = item.len();
+    while !link.fits(len) {
+        let longest = link.queue.longest_source();
+        let may_cut = match item.class {
+            SendClass::Control | SendClass::Direct => longest > 0,
+            SendClass::Channel => longest > link.queue.source_bytes(item.source).saturating_add(len),
+        };
+        let Some(cut) = may_cut.then(|| link.queue.cut()).flatten() else { return false };
+        drop_item(cx, id, link, &cut, DroppedFor::QueueFull);
+    }
+    true
+}
+
+fn drop_item(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, why: DroppedFor) {
+    let copies = item.owed.copies();
+    cx.stats.give_up(copies, why);
+    link.dropped = link.dropped.saturating_add(copies);
+    if let Some(channel) = &item.channel
+        && (link.untold.len() < MAX_CHANNELS || link.untold.contains_key(&**channel))
+    {
+        let count = link.untold.entry(**channel).or_default();
+        *count = count.saturating_add(1);
+    }
+    if !link.slow {
+        link.slow = true;
+        cx.event(Event::Slow { link: id, dropped: link.dropped });
+    }
+}

@@ -1,0 +1,202 @@
+//! What happens to links, whoever is at the other end: they open, are heard, fall silent, close. Sections 3 and 11.
+
+use crate::link::{LinkKind, NewLink, Verdict};
+use crate::peers::Peer;
+use crate::{Accept, DialId, Event, LinkId, Node, Output, Received};
+use darkchat_crypto::Authenticated;
+use darkchat_proto::{Addr, Code, Goodbye, ServerId};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Who was cut off for sending too fast stays away for so long, in milliseconds.
+const RATE_RETRY_MS: u32 = 10_000;
+/// After a bad signature everything from that link is verified for so long.
+const CHECK_ALL: Duration = Duration::from_secs(60);
+
+/// A link as it opens.
+pub(crate) struct Arrival {
+    pub(crate) dial: Option<DialId>,
+    pub(crate) accept: Accept,
+    pub(crate) peer: Authenticated,
+    pub(crate) remote: Addr,
+    pub(crate) observed: IpAddr,
+}
+
+impl Node {
+    pub(crate) fn wall(&mut self, unix_ms: u64) {
+        self.cx.set_wall(unix_ms);
+        if self.announce.is_silent() {
+            self.begin_epoch(unix_ms);
+            self.announce_due();
+        }
+    }
+
+    pub(crate) fn opened(&mut self, link: LinkId, arrival: Arrival) {
+        let Arrival { dial, accept, peer, remote, observed } = arrival;
+        let user = peer.user().zip(peer.device());
+        let kind = if user.is_some() { LinkKind::Client } else { LinkKind::Peer };
+        let features = peer.features();
+        let now = self.cx.now;
+        if self.links.open(now, link, NewLink { kind, remote, observed, features }).is_none() {
+            return;
+        }
+        match (user, peer.server()) {
+            (Some((user, device)), _) => {
+                let replaces = self.sessions.has(user, device);
+                match self.admit_client(dial, accept, replaces) {
+                    Ok(()) => self.client_up(link, user, device),
+                    Err(code) => self.close(link, code),
+                }
+            }
+            (None, Some(server)) => self.server_opened(link, dial, accept, server),
+            (None, None) => self.close(link, Code::BadFrame),
+        }
+    }
+
+    fn admit_client(&self, dial: Option<DialId>, accept: Accept, replaces: bool) -> Result<(), Code> {
+        if self.draining {
+            Err(Code::Shutdown)
+        } else if dial.is_some() || !matches!(accept, Accept::Clients | Accept::All) {
+            Err(Code::Unauthorized)
+        } else if self.sessions.len() >= self.config.max_clients && !replaces {
+            Err(Code::Limit)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn server_opened(&mut self, link: LinkId, dial: Option<DialId>, accept: Accept, server: ServerId) {
+        let now = self.cx.now;
+        let dialled = dial.and_then(|dial| self.peers.answered(now, dial, link));
+        if server == self.identity {
+            if let Some(addr) = dialled {
+                self.peers.forget(&addr);
+                self.cx.event(Event::DialFailed { addr, why: Code::Conflict });
+            }
+            return self.close(link, Code::Conflict);
+        }
+        let admitted = match dial {
+            Some(_) if dialled.is_none() => Err(Code::Ok),
+            Some(_) => self.admit_server(server),
+            None if !matches!(accept, Accept::Peers | Accept::All) => Err(Code::Unauthorized),
+            None if self.peers.inbound() >= self.config.max_peers => Err(Code::Limit),
+            None => self.admit_server(server),
+        };
+        if let Err(code) = admitted {
+            self.close(link, code);
+            return self.peers.redial(now, link, |wait| self.cx.rng.spread(wait, 50));
+        }
+        self.peers.insert(link, Peer::new(now, server, dialled.is_some(), self.config.profile));
+        if dialled.is_none() {
+            self.welcome_server(link);
+            self.server_up(link);
+        }
+    }
+
+    fn admit_server(&self, server: ServerId) -> Result<(), Code> {
+        if self.draining {
+            Err(Code::Shutdown)
+        } else if self.peers.is_closed() || self.map.clashes(&server) || self.peers.clashes(&server) {
+            Err(Code::Conflict)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn frame(&mut self, link: LinkId, frame: Received) {
+        let Some(kind) = self.links.kind(link) else { return };
+        self.links.heard(self.cx.now, link);
+        if self.links.is_finishing(link) {
+            return;
+        }
+        match kind {
+            LinkKind::Client => self.client_frame(link, frame),
+            LinkKind::Peer => self.server_frame(link, frame),
+            LinkKind::Closing(_) => {}
+        }
+    }
+
+    pub(crate) fn flushed(&mut self, link: LinkId, bytes: usize) {
+        if let Verdict::Close(code) = self.links.flushed(&mut self.cx, link, bytes) {
+            return self.close(link, code);
+        }
+        self.answer_pull(link);
+    }
+
+    pub(crate) fn closed(&mut self, link: LinkId, why: Code) {
+        let Some((_, why)) = self.links.closed(&mut self.cx, link, why) else { return };
+        self.gone(link, why);
+    }
+
+    /// Closes a link and says why.
+    pub(crate) fn close(&mut self, link: LinkId, code: Code) {
+        let mut goodbye = Goodbye::new(code);
+        match code {
+            Code::RateLimited => goodbye.retry_ms = RATE_RETRY_MS,
+            Code::SlowConsumer => goodbye.text = format!("{} posts were dropped", self.links.dropped(link)),
+            _ => {}
+        }
+        self.close_with(link, code, Some(goodbye));
+    }
+
+    /// Closes a link that said goodbye itself.
+    pub(crate) fn close_silently(&mut self, link: LinkId, code: Code) {
+        self.close_with(link, code, None);
+    }
+
+    fn close_with(&mut self, link: LinkId, code: Code, goodbye: Option<Goodbye>) {
+        if self.links.kind(link).is_none() {
+            return;
+        }
+        self.links.close(&mut self.cx, link, code, goodbye);
+        self.gone(link, code);
+    }
+
+    /// Whoever was at a link is not there any more. The first time counts.
+    fn gone(&mut self, link: LinkId, why: Code) {
+        self.client_down(link, why);
+        self.server_down(link, why);
+    }
+
+    pub(crate) fn timeout(&mut self) {
+        let now = self.cx.now;
+        while let Some(link) = self.links.pop_due(now) {
+            if let Verdict::Close(code) = self.links.wake(&mut self.cx, link) {
+                self.close(link, code);
+            }
+        }
+        for (link, code) in self.peers.unwelcome(now) {
+            self.close(link, code);
+        }
+        let checked = self.peers.end_checks(now);
+        if !checked.is_empty() {
+            self.cx.out.push_back(Output::Check { links: checked, every: crate::servers::CHECK_EVERY });
+        }
+        self.sync_due();
+        self.announce_due();
+        self.expire_spread();
+        self.dial_due();
+    }
+
+    /// Something from a peer did not verify: all of it is verified for a while.
+    pub(crate) fn check_all(&mut self, link: LinkId) {
+        self.cx.refused(link, Code::BadSignature);
+        if self.peers.check_until(link, self.cx.now + CHECK_ALL) {
+            self.cx.out.push_back(Output::Check { links: vec![link], every: 1 });
+        }
+    }
+
+    pub(crate) fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        self.peers.close();
+        let links: Vec<LinkId> = self.links.iter().map(|(link, _)| link).collect();
+        for link in links {
+            if let Verdict::Close(code) = self.links.finish(&mut self.cx, link, Code::Shutdown) {
+                self.close(link, code);
+            }
+        }
+    }
+}

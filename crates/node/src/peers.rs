@@ -1,0 +1,373 @@
+//! Links with other servers: whom to dial and when, and which of two links stays. Source: sections 9.5 and 10.1.
+
+use crate::limits::{Bucket, PeerBudgets};
+use crate::{DialId, LinkId, Profile};
+use darkchat_proto::{Addr, Code, RouterId, ServerAddr, ServerId, Time, Want};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The most servers that an operator may name: far more than anybody lists.
+const MAX_PINNED: usize = 256;
+/// Dials in progress at once.
+const MAX_DIALS: usize = 8;
+/// The first wait before a redial; doubled each time, up to [`MAX_BACKOFF`], and spread by half.
+const BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(8);
+/// A link that stood for so long ends the doubling: one that comes and goes does not.
+const STEADY: Duration = Duration::from_secs(10);
+/// What we dialled has this long to welcome us.
+const WELCOME_TIME: Duration = Duration::from_secs(5);
+/// Our own key, heard so often in [`OWN_KEY_TIME`] with an epoch that is not ours, runs elsewhere.
+const OWN_KEY_HEARD: usize = 3;
+const OWN_KEY_TIME: Duration = Duration::from_secs(60);
+/// The origins whose shards one peer is asked for at once.
+const MAX_PULLED: usize = 4_096;
+/// How long what one peer sends of them counts as the answer.
+const PULL_TIME: Duration = Duration::from_secs(5);
+
+/// The other end of a peer link.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) server: ServerId,
+    pub(crate) outbound: bool,
+    /// Until when it must welcome us; `None` once it did, or if it dialled us.
+    welcome_by: Option<Time>,
+    destinations: Bucket,
+    /// Records and shards that were news.
+    pub(crate) records: Bucket,
+    pub(crate) shards: Bucket,
+    /// What it asked for and has not got yet.
+    pub(crate) owes: BTreeMap<RouterId, Want>,
+    /// Whose shards it was asked for, and until when they count as the answer.
+    pulled: BTreeMap<RouterId, Time>,
+    /// Until when all posts from it are verified.
+    check_until: Option<Time>,
+}
+
+impl Peer {
+    /// A peer, not up yet. One that the operator named is trusted in either profile.
+    pub(crate) fn new(now: Time, server: ServerId, outbound: bool, profile: Profile) -> Self {
+        let budgets = PeerBudgets::of(if outbound { Profile::Trusted } else { profile });
+        Self {
+            server,
+            outbound,
+            welcome_by: outbound.then_some(now + WELCOME_TIME),
+            destinations: Bucket::new(budgets.destinations),
+            records: Bucket::new(budgets.records),
+            shards: Bucket::new(budgets.shards),
+            owes: BTreeMap::new(),
+            pulled: BTreeMap::new(),
+            check_until: None,
+        }
+    }
+
+    /// Notes that this server's shards were asked for on this link.
+    pub(crate) fn note_pulled(&mut self, now: Time, router: RouterId) {
+        if self.pulled.len() >= MAX_PULLED {
+            self.pulled.clear();
+        }
+        self.pulled.insert(router, now + PULL_TIME);
+    }
+
+    /// Whether a shard of this server that comes now answers what was asked, and was not sent to everybody.
+    pub(crate) fn is_pulling(&mut self, now: Time, router: RouterId) -> bool {
+        let pulling = self.pulled.get(&router).is_some_and(|until| now < *until);
+        if !pulling {
+            self.pulled.remove(&router);
+        }
+        pulling
+    }
+}
+
+/// How it stands with a server that the operator named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is dialled at that time.
+    Due(Time),
+    Dialling(DialId),
+    /// There is a link with it, since then.
+    Linked(LinkId, Time),
+}
+
+/// A server that the operator wants a link with.
+#[derive(Debug)]
+struct Pinned {
+    addr: ServerAddr,
+    state: State,
+    failures: u32,
+}
+
+/// All peers, up or not, and all servers that the operator named.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    by_link: BTreeMap<LinkId, Peer>,
+    up: BTreeMap<RouterId, LinkId>,
+    pinned: BTreeMap<Addr, Pinned>,
+    dials: BTreeMap<DialId, Addr>,
+    next_dial: u64,
+    own_key_heard: VecDeque<Time>,
+    /// Peering is over: our key runs elsewhere, or the server stops.
+    closed: bool,
+}
+
+/// What to do with a link whose server has one already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pair {
+    /// There is no other.
+    Only,
+    /// The new one stays; the other goes.
+    Replaces(LinkId),
+    /// The other one stays.
+    Yields,
+}
+
+impl Peers {
+    pub(crate) fn insert(&mut self, link: LinkId, peer: Peer) {
+        self.by_link.insert(link, peer);
+    }
+
+    pub(crate) fn get(&self, link: LinkId) -> Option<&Peer> {
+        self.by_link.get(&link)
+    }
+
+    pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Peer> {
+        self.by_link.get_mut(&link)
+    }
+
+    /// The server at the other end of a link that is up.
+    pub(crate) fn router_of(&self, link: LinkId) -> Option<RouterId> {
+        let router = self.by_link.get(&link)?.server.router();
+        (self.up.get(&router) == Some(&link)).then_some(router)
+    }
+
+    pub(crate) fn link_of(&self, router: RouterId) -> Option<LinkId> {
+        self.up.get(&router).copied()
+    }
+
+    /// The servers with links that are up, and those links, in the order of their router ids.
+    pub(crate) fn up(&self) -> impl Iterator<Item = (RouterId, LinkId)> {
+        self.up.iter().map(|(router, link)| (*router, *link))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Peer)> {
+        self.by_link.iter().map(|(link, peer)| (*link, peer))
+    }
+
+    /// The links that others made to us.
+    pub(crate) fn inbound(&self) -> usize {
+        self.by_link.values().filter(|peer| !peer.outbound).count()
+    }
+
+    /// Whether a link is up with another server of the same router id.
+    pub(crate) fn clashes(&self, server: &ServerId) -> bool {
+        let link = self.up.get(&server.router()).and_then(|link| self.by_link.get(link));
+        link.is_some_and(|peer| peer.server != *server)
+    }
+
+    /// All links with servers, up or not.
+    pub(crate) fn len(&self) -> usize {
+        self.by_link.len()
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// No more dials, and no more peers.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.pinned.clear();
+        self.dials.clear();
+    }
+
+    /// Whether this link still has to be welcomed.
+    pub(crate) fn awaits_welcome(&self, link: LinkId) -> bool {
+        self.by_link.get(&link).is_some_and(|peer| peer.welcome_by.is_some())
+    }
+
+    /// Makes a link the one with its server, or says which one stays.
+    ///
+    /// Both ends keep the link whose initiator has the smaller key, and of two with one initiator the newer.
+    pub(crate) fn set_up(&mut self, now: Time, link: LinkId, own: &ServerId) -> Option<Pair> {
+        let peer = self.by_link.get_mut(&link)?;
+        peer.welcome_by = None;
+        let (server, outbound) = (peer.server, peer.outbound);
+        let router = server.router();
+        let older = self.up.get(&router).copied().filter(|older| *older != link);
+        let older_outbound = older.and_then(|older| self.by_link.get(&older)).map(|peer| peer.outbound);
+        let pair = match (older, older_outbound) {
+            (Some(older), Some(theirs)) if outbound == theirs || outbound == (*own < server) => {
+                Pair::Replaces(older)
+            }
+            (Some(_), Some(_)) => Pair::Yields,
+            _ => Pair::Only,
+        };
+        if pair == Pair::Yields {
+            self.settle_pinned(now, link, older);
+        } else {
+            self.up.insert(router, link);
+            if let Pair::Replaces(older) = pair {
+                self.settle_pinned(now, older, Some(link));
+            }
+        }
+        Some(pair)
+    }
+
+    /// Whoever the operator named at one link is at another one now.
+    fn settle_pinned(&mut self, now: Time, from: LinkId, to: Option<LinkId>) {
+        let Some(to) = to else { return };
+        for pinned in self.pinned.values_mut() {
+            if matches!(pinned.state, State::Linked(link, _) if link == from) {
+                pinned.state = State::Linked(to, now);
+            }
+        }
+    }
+
+    /// A link is gone, or told to go. Its peer, and whether it was the link with that server.
+    pub(crate) fn remove(&mut self, link: LinkId) -> Option<(Peer, bool)> {
+        let peer = self.by_link.remove(&link)?;
+        let router = peer.server.router();
+        let was_up = self.up.get(&router) == Some(&link);
+        if was_up {
+            self.up.remove(&router);
+        }
+        Some((peer, was_up))
+    }
+
+    /// The operator wants a server. `false`: too many are named already.
+    pub(crate) fn pin(&mut self, now: Time, addr: ServerAddr) -> bool {
+        if self.closed || (self.pinned.len() >= MAX_PINNED && !self.pinned.contains_key(&addr.addr)) {
+            return false;
+        }
+        let state = State::Due(now);
+        self.pinned
+            .entry(addr.addr.clone())
+            .and_modify(|pinned| {
+                pinned.addr = addr.clone();
+                pinned.failures = 0;
+                if matches!(pinned.state, State::Due(_)) {
+                    pinned.state = state;
+                }
+            })
+            .or_insert(Pinned { addr, state, failures: 0 });
+        true
+    }
+
+    /// The operator wants it no longer; the link with it, if there is one.
+    pub(crate) fn unpin(&mut self, addr: &Addr) -> Option<LinkId> {
+        let pinned = self.pinned.remove(addr)?;
+        self.dials.retain(|_, dialled| dialled != addr);
+        if let State::Linked(link, _) = pinned.state { Some(link) } else { None }
+    }
+
+    /// The next dial to make, if its time has come.
+    pub(crate) fn next_dial(&mut self, now: Time) -> Option<(DialId, ServerAddr)> {
+        if self.dials.len() >= MAX_DIALS {
+            return None;
+        }
+        let is_due = |pinned: &&mut Pinned| matches!(pinned.state, State::Due(at) if at <= now);
+        let pinned = self.pinned.values_mut().find(is_due)?;
+        let dial = DialId(self.next_dial);
+        self.next_dial = self.next_dial.wrapping_add(1);
+        pinned.state = State::Dialling(dial);
+        self.dials.insert(dial, pinned.addr.addr.clone());
+        Some((dial, pinned.addr.clone()))
+    }
+
+    /// A dial was answered by a link: where it went. `None`: nobody wants it any more.
+    pub(crate) fn answered(&mut self, now: Time, dial: DialId, link: LinkId) -> Option<Addr> {
+        let addr = self.dials.remove(&dial)?;
+        let pinned = self.pinned.get_mut(&addr)?;
+        pinned.state = State::Linked(link, now);
+        Some(addr)
+    }
+
+    /// A dial came to nothing: where it went.
+    pub(crate) fn failed(
+        &mut self,
+        now: Time,
+        dial: DialId,
+        spread: impl FnOnce(Duration) -> Duration,
+    ) -> Option<Addr> {
+        let addr = self.dials.remove(&dial)?;
+        if let Some(pinned) = self.pinned.get_mut(&addr) {
+            pinned.retry(now, spread);
+        }
+        Some(addr)
+    }
+
+    /// A link that the operator wanted is gone: it is dialled again.
+    pub(crate) fn redial(&mut self, now: Time, link: LinkId, spread: impl FnOnce(Duration) -> Duration) {
+        let is_it = |pinned: &&mut Pinned| matches!(pinned.state, State::Linked(other, _) if other == link);
+        if let Some(pinned) = self.pinned.values_mut().find(is_it) {
+            if matches!(pinned.state, State::Linked(_, since) if now.saturating_since(since) >= STEADY) {
+                pinned.failures = 0;
+            }
+            pinned.retry(now, spread);
+        }
+    }
+
+    /// Forgets the address that a link was dialled at.
+    pub(crate) fn forget(&mut self, addr: &Addr) {
+        self.pinned.remove(addr);
+    }
+
+    /// Our own key was heard with an epoch that is not ours; whether it runs elsewhere.
+    pub(crate) fn hear_own_key(&mut self, now: Time) -> bool {
+        self.own_key_heard.retain(|at| now.saturating_since(*at) < OWN_KEY_TIME);
+        self.own_key_heard.push_back(now);
+        self.own_key_heard.len() >= OWN_KEY_HEARD
+    }
+
+    /// Takes destinations from a link's budget.
+    pub(crate) fn pace_destinations(&mut self, now: Time, link: LinkId, count: usize) -> bool {
+        let tokens = u64::try_from(count).unwrap_or(u64::MAX);
+        self.by_link.get_mut(&link).is_some_and(|peer| peer.destinations.try_take(now, tokens))
+    }
+
+    /// From now until `until` everything from this link is verified; whether that is new.
+    pub(crate) fn check_until(&mut self, link: LinkId, until: Time) -> bool {
+        self.by_link.get_mut(&link).is_some_and(|peer| peer.check_until.replace(until).is_none())
+    }
+
+    /// The links that are verified no longer.
+    pub(crate) fn end_checks(&mut self, now: Time) -> Vec<LinkId> {
+        let over = |peer: &Peer| peer.check_until.is_some_and(|until| until <= now);
+        let links: Vec<LinkId> =
+            self.by_link.iter().filter(|(_, peer)| over(peer)).map(|(link, _)| *link).collect();
+        for link in &links {
+            if let Some(peer) = self.by_link.get_mut(link) {
+                peer.check_until = None;
+            }
+        }
+        links
+    }
+
+    /// The links that were not welcomed in time.
+    pub(crate) fn unwelcome(&self, now: Time) -> Vec<(LinkId, Code)> {
+        let late = |peer: &Peer| peer.welcome_by.is_some_and(|by| by <= now);
+        self.by_link.iter().filter(|(_, peer)| late(peer)).map(|(link, _)| (*link, Code::Timeout)).collect()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let free = self.dials.len() < MAX_DIALS;
+        let due = self.pinned.values().filter_map(|pinned| match pinned.state {
+            State::Due(at) if free => Some(at),
+            _ => None,
+        });
+        let links = self.by_link.values().flat_map(|peer| [peer.welcome_by, peer.check_until]).flatten();
+        due.chain(links).min()
+    }
+
+    pub(crate) fn pinned_len(&self) -> usize {
+        self.pinned.len()
+    }
+}
+
+impl Pinned {
+    fn retry(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) {
+        let wait = BACKOFF.saturating_mul(1 << self.failures.min(8)).min(MAX_BACKOFF);
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Due(now + spread(wait));
+    }
+}

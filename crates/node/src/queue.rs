@@ -1,0 +1,349 @@
+//! What waits for one link: by class, and within a class by turns over the links it came from. Source: section 10.3.
+
+use crate::{LinkId, SendClass};
+use bytes::Bytes;
+use darkchat_proto::limits::{MAX_FRAME, MAX_PREFIX};
+use darkchat_proto::{ChannelId, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// What a source may send in its turn, in bytes: at least the largest frame, so that each turn brings something.
+const QUANTUM: usize = MAX_FRAME + MAX_PREFIX;
+
+/// The copies that a frame is (13.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// Not a message.
+    Nothing,
+    /// One, to a session.
+    Session,
+    /// One for each destination server.
+    Servers(u32),
+}
+
+impl Owed {
+    pub(crate) fn copies(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Session => 1,
+            Self::Servers(count) => count.into(),
+        }
+    }
+}
+
+/// A frame on its way to links.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    /// Up to the shared part.
+    pub(crate) head: Bytes,
+    /// The shared part.
+    pub(crate) body: Bytes,
+    /// Its class.
+    pub(crate) class: SendClass,
+    /// The link that it came from; frames of our own have a source of their own.
+    pub(crate) source: LinkId,
+    /// The copies that it is, for each link.
+    pub(crate) owed: Owed,
+    /// The channel of a post to sessions, for the notice if it is dropped.
+    pub(crate) channel: Option<Arc<ChannelId>>,
+}
+
+/// The source of what the node says itself; no link has this id.
+pub(crate) const OURSELVES: LinkId = LinkId(u64::MAX);
+
+impl Item {
+    /// A frame of our own that is not a message.
+    pub(crate) const fn control(head: Bytes, body: Bytes) -> Self {
+        Self { head, body, class: SendClass::Control, source: OURSELVES, owed: Owed::Nothing, channel: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.head.len().saturating_add(self.body.len())
+    }
+}
+
+/// One source's part of a class.
+#[derive(Debug, Default)]
+struct Source {
+    items: VecDeque<(Time, Item)>,
+    bytes: usize,
+    /// What is left of its turn, in bytes.
+    credit: usize,
+}
+
+/// One class: deficit round robin over its sources.
+#[derive(Debug, Default)]
+struct Turns {
+    sources: BTreeMap<LinkId, Source>,
+    order: VecDeque<LinkId>,
+    /// The same sources by length, to find the longest.
+    by_len: BTreeSet<(usize, LinkId)>,
+    bytes: usize,
+}
+
+impl Turns {
+    fn push(&mut self, at: Time, item: Item) {
+        let key = item.source;
+        let source = self.sources.entry(key).or_default();
+        if source.items.is_empty() {
+            self.order.push_back(key);
+        }
+        self.by_len.remove(&(source.bytes, key));
+        source.bytes = source.bytes.saturating_add(item.len());
+        self.bytes = self.bytes.saturating_add(item.len());
+        self.by_len.insert((source.bytes, key));
+        source.items.push_back((at, item));
+    }
+
+    fn next_len(&self) -> Option<usize> {
+        self.sources.get(self.order.front()?)?.items.front().map(|(_, item)| item.len())
+    }
+
+    fn pop(&mut self) -> Option<Item> {
+        let key = self.order.front().copied()?;
+        let source = self.sources.get_mut(&key)?;
+        let len = source.items.front().map_or(0, |(_, item)| item.len());
+        if source.credit < len {
+            source.credit = source.credit.saturating_add(QUANTUM);
+        }
+        source.credit = source.credit.saturating_sub(len);
+        let next = source.items.get(1).map(|(_, item)| item.len());
+        let turn_ends = next.is_none_or(|next| next > source.credit);
+        let item = self.take(key, End::Front);
+        if turn_ends {
+            self.order.pop_front();
+            if next.is_some() {
+                self.order.push_back(key);
+            }
+        }
+        item
+    }
+
+    /// Takes from one source, whose turn is left alone; a source without items goes.
+    fn take(&mut self, key: LinkId, end: End) -> Option<Item> {
+        let source = self.sources.get_mut(&key)?;
+        let (_, item) = match end {
+            End::Front => source.items.pop_front(),
+            End::Back => source.items.pop_back(),
+        }?;
+        self.by_len.remove(&(source.bytes, key));
+        source.bytes = source.bytes.saturating_sub(item.len());
+        self.bytes = self.bytes.saturating_sub(item.len());
+        if source.items.is_empty() {
+            self.sources.remove(&key);
+        } else {
+            self.by_len.insert((source.bytes, key));
+        }
+        Some(item)
+    }
+
+    /// Takes the newest of the longest source: a flooder pays for the room that it takes.
+    fn cut(&mut self) -> Option<Item> {
+        let (_, key) = self.by_len.last().copied()?;
+        let item = self.take(key, End::Back);
+        self.forget_if_empty(key);
+        item
+    }
+
+    fn forget_if_empty(&mut self, key: LinkId) {
+        if !self.sources.contains_key(&key) {
+            self.order.retain(|other| *other != key);
+        }
+    }
+
+    fn oldest(&self) -> Option<Time> {
+        self.sources.values().filter_map(|source| source.items.front()).map(|(at, _)| *at).min()
+    }
+
+    /// Takes the oldest if it waited since `before` or longer.
+    fn expire(&mut self, before: Time) -> Option<Item> {
+        let old = |(key, source): (&LinkId, &Source)| {
+            source.items.front().is_some_and(|(at, _)| *at <= before).then_some(*key)
+        };
+        let key = self.sources.iter().find_map(old)?;
+        let item = self.take(key, End::Front);
+        self.forget_if_empty(key);
+        item
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
+/// Everything that waits for one link.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    control: Turns,
+    direct: Turns,
+    channel: Turns,
+    bytes: usize,
+    frames: usize,
+}
+
+impl Queue {
+    const fn class(&mut self, class: SendClass) -> &mut Turns {
+        match class {
+            SendClass::Control => &mut self.control,
+            SendClass::Direct => &mut self.direct,
+            SendClass::Channel => &mut self.channel,
+        }
+    }
+
+    pub(crate) fn push(&mut self, at: Time, item: Item) {
+        self.bytes = self.bytes.saturating_add(item.len());
+        self.frames = self.frames.saturating_add(1);
+        self.class(item.class).push(at, item);
+    }
+
+    /// How long the next one to send is, in bytes.
+    pub(crate) fn next_len(&self) -> Option<usize> {
+        [&self.control, &self.direct, &self.channel].into_iter().find_map(Turns::next_len)
+    }
+
+    /// The next one to send.
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        let item = self.control.pop().or_else(|| self.direct.pop()).or_else(|| self.channel.pop());
+        self.left(item)
+    }
+
+    /// Takes a channel frame out: the newest one of the source that has most waiting.
+    pub(crate) fn cut(&mut self) -> Option<Item> {
+        let item = self.channel.cut();
+        self.left(item)
+    }
+
+    /// Takes a channel frame out that waits since `before` or longer.
+    pub(crate) fn expire(&mut self, before: Time) -> Option<Item> {
+        let item = self.channel.expire(before);
+        self.left(item)
+    }
+
+    fn left(&mut self, item: Option<Item>) -> Option<Item> {
+        if let Some(item) = &item {
+            self.bytes = self.bytes.saturating_sub(item.len());
+            self.frames = self.frames.saturating_sub(1);
+        }
+        item
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) const fn frames(&self) -> usize {
+        self.frames
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Since when the oldest one waits.
+    pub(crate) fn oldest(&self) -> Option<Time> {
+        [self.control.oldest(), self.direct.oldest(), self.channel.oldest()].into_iter().flatten().min()
+    }
+
+    /// The same of channel frames alone.
+    pub(crate) fn oldest_channel(&self) -> Option<Time> {
+        self.channel.oldest()
+    }
+
+    /// What waits in the class of channel frames, in bytes.
+    pub(crate) const fn channel_bytes(&self) -> usize {
+        self.channel.bytes
+    }
+
+    /// All that waits, in the order in which it would go.
+    pub(crate) fn into_items(mut self) -> impl Iterator<Item = Item> {
+        std::iter::from_fn(move || self.pop())
+    }
+
+    /// The bytes of channel frames that the longest source has waiting; whoever has more is cut first.
+    pub(crate) fn longest_source(&self) -> usize {
+        self.channel.by_len.last().map_or(0, |(bytes, _)| *bytes)
+    }
+
+    /// What a source has waiting in the class of channel frames, in bytes.
+    pub(crate) fn source_bytes(&self, source: LinkId) -> usize {
+        self.channel.sources.get(&source).map_or(0, |source| source.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(class: SendClass, source: u64, len: usize, mark: u8) -> Item {
+        let body = Bytes::from(vec![mark; len]);
+        let item = Item::control(Bytes::new(), body);
+        Item { class, source: LinkId(source), ..item }
+    }
+
+    fn marks(queue: &mut Queue) -> Vec<u8> {
+        std::iter::from_fn(|| queue.pop()).map(|item| item.body[0]).collect()
+    }
+
+    #[test]
+    fn control_goes_before_direct_and_direct_before_channel() {
+        let mut queue = Queue::default();
+        for (class, mark) in [(SendClass::Channel, 3), (SendClass::Control, 1), (SendClass::Direct, 2)] {
+            queue.push(Time::ZERO, item(class, 1, 10, mark));
+        }
+        assert_eq!((queue.bytes(), queue.frames()), (30, 3));
+        assert_eq!(marks(&mut queue), [1, 2, 3]);
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn one_source_keeps_its_order() {
+        let mut queue = Queue::default();
+        for mark in 0..200 {
+            queue.push(Time::ZERO, item(SendClass::Channel, 1, 5_000, mark));
+        }
+        assert_eq!(marks(&mut queue), (0..200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_flooding_source_shares_the_way_with_the_others() {
+        let mut queue = Queue::default();
+        for _ in 0..100 {
+            queue.push(Time::ZERO, item(SendClass::Channel, 1, 60_000, 1));
+        }
+        for _ in 0..10 {
+            queue.push(Time::ZERO, item(SendClass::Channel, 2, 6_000, 2));
+        }
+        let first: Vec<u8> = marks(&mut queue).into_iter().take(12).collect();
+        assert_eq!(first.iter().filter(|mark| **mark == 2).count(), 10, "{first:?}");
+    }
+
+    #[test]
+    fn the_longest_source_is_cut_first_and_from_its_end() {
+        let mut queue = Queue::default();
+        for mark in 0..5 {
+            queue.push(Time::ZERO, item(SendClass::Channel, 1, 100, mark));
+        }
+        queue.push(Time::ZERO, item(SendClass::Channel, 2, 100, 9));
+        assert_eq!(queue.cut().map(|item| item.body[0]), Some(4));
+        assert_eq!(queue.cut().map(|item| item.body[0]), Some(3));
+        assert_eq!(marks(&mut queue), [0, 1, 2, 9]);
+        assert!(queue.cut().is_none());
+    }
+
+    #[test]
+    fn only_channel_frames_expire() {
+        let mut queue = Queue::default();
+        queue.push(Time::from_millis(1), item(SendClass::Control, 1, 1, 1));
+        queue.push(Time::from_millis(2), item(SendClass::Channel, 1, 1, 2));
+        queue.push(Time::from_millis(3), item(SendClass::Channel, 2, 1, 3));
+        assert_eq!(
+            (queue.oldest(), queue.oldest_channel()),
+            (Some(Time::from_millis(1)), Some(Time::from_millis(2)))
+        );
+        assert_eq!(queue.expire(Time::from_millis(2)).map(|item| item.body[0]), Some(2));
+        assert!(queue.expire(Time::from_millis(2)).is_none());
+        assert_eq!(marks(&mut queue), [1, 3]);
+    }
+}

@@ -1,0 +1,192 @@
+//! What other servers ask for, and the dials that the operator wants. Source: `docs/protocol.md`, sections 9.5 and 11.3.
+
+use crate::link::Verdict;
+use crate::peers::Pair;
+use crate::queue::Item;
+use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
+use darkchat_proto::{Addr, Code, Done, Features, Frame, Kind, ServerAddr, Welcome};
+
+/// Of the public posts on a peer link that are for us, one in so many is verified.
+pub(crate) const CHECK_EVERY: u32 = 16;
+
+impl Node {
+    pub(crate) fn welcome_server(&mut self, link: LinkId) {
+        let observed_ip = self.links.get(link).map(|link| link.observed);
+        self.send(link, &Frame::from(Kind::Welcome(Welcome { observed_ip, ..Welcome::default() })));
+    }
+
+    /// A link with a server is up on both ends.
+    pub(crate) fn server_up(&mut self, link: LinkId) {
+        let Some(pair) = self.peers.set_up(self.cx.now, link, &self.identity) else { return };
+        let Some((server, outbound)) = self.peers.get(link).map(|peer| (peer.server, peer.outbound)) else {
+            return;
+        };
+        let Some(addr) = self.links.get(link).map(|link| link.remote.clone()) else { return };
+        if outbound && pair != Pair::Only {
+            self.cx.event(Event::AlreadyLinked { addr: addr.clone(), peer: server });
+        }
+        match pair {
+            Pair::Yields => return self.close(link, Code::Conflict),
+            Pair::Replaces(older) => self.hand_over(older, link),
+            Pair::Only => {}
+        }
+        self.cx.event(Event::PeerUp { link, peer: server, addr, outbound });
+        self.cx.out.push_back(Output::Check { links: vec![link], every: CHECK_EVERY });
+        self.map.link_up(&server);
+        self.map_changed();
+        self.begin_sync(link);
+        self.announce_soon();
+    }
+
+    /// What waited for the older link goes over the newer one; nothing of it is lost.
+    fn hand_over(&mut self, older: LinkId, newer: LinkId) {
+        let items: Vec<Item> = self.links.take_queue(older).collect();
+        for item in items {
+            self.send_control(newer, item);
+        }
+        self.close(older, Code::Conflict);
+    }
+
+    /// A link with a server is gone, or told to go.
+    pub(crate) fn server_down(&mut self, link: LinkId, why: Code) {
+        let now = self.cx.now;
+        self.peers.redial(now, link, |wait| self.cx.rng.spread(wait, 50));
+        let Some((peer, was_up)) = self.peers.remove(link) else { return };
+        let finished = self.dones.link_down(link);
+        if was_up {
+            self.map.link_down(peer.server.router());
+            self.map_changed();
+            self.announce_now();
+        }
+        for finished in finished {
+            self.finished(finished);
+        }
+        self.cx.event(Event::PeerDown { link, peer: peer.server, why });
+    }
+
+    /// A frame from a server.
+    pub(crate) fn server_frame(&mut self, link: LinkId, received: Received) {
+        if self.peers.awaits_welcome(link) {
+            return self.before_welcome(link, received);
+        }
+        match received {
+            Received::Record { record, signed } => self.record(link, record, &signed),
+            Received::Shard { shard, signed } => self.shard(link, shard, &signed),
+            Received::Route { head, payload, digest, check, channel } => {
+                self.route(link, router::Received { head, payload, digest, check, channel });
+            }
+            Received::Refused { code, .. } => self.server_refused(link, code),
+            Received::Other(frame) => self.server_says(link, frame),
+            Received::Publish { .. }
+            | Received::SealedPublish { .. }
+            | Received::SetBundle { .. }
+            | Received::Held { .. } => self.close(link, Code::BadFrame),
+        }
+    }
+
+    /// The one that dialled says nothing before it is welcomed, and hears nothing else.
+    fn before_welcome(&mut self, link: LinkId, received: Received) {
+        match received {
+            Received::Other(Frame { kind: Kind::Welcome(_), .. }) => self.server_up(link),
+            Received::Other(Frame { kind: Kind::Goodbye(goodbye), .. }) => {
+                self.close_silently(link, goodbye.code);
+            }
+            _ => self.close(link, Code::BadFrame),
+        }
+    }
+
+    /// A check or a meter of the link's task said no.
+    fn server_refused(&mut self, link: LinkId, code: Code) {
+        match code {
+            Code::BadFrame | Code::TooLarge => self.close(link, code),
+            Code::RateLimited => {
+                self.cx.stats.refuse(RefusedFor::Rate);
+                self.cx.refused(link, code);
+            }
+            _ => {
+                self.cx.stats.objects_refused += 1;
+                self.cx.refused(link, code);
+            }
+        }
+    }
+
+    fn server_says(&mut self, link: LinkId, frame: Frame) {
+        let Frame { req, re: _, critical, kind } = frame;
+        match kind {
+            Kind::Unknown(_) => {
+                if req != 0 || critical {
+                    self.reply_always(link, req, Code::Unsupported);
+                }
+            }
+            Kind::Goodbye(goodbye) => self.close_silently(link, goodbye.code),
+            Kind::Ping { nonce, acked: _ } => {
+                self.send(link, &Frame::replying(req, Kind::Pong { nonce, acked: 0 }));
+            }
+            Kind::Digest { known, more: _ } => {
+                self.digest(link, &known);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::Pull { want } => {
+                self.pull(link, &want);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::RouteDone { origin, id } => {
+                if let Some(finished) = self.dones.report(link, origin, id) {
+                    self.finished(finished);
+                }
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::Ok(_) | Kind::Error(_) | Kind::Pong { .. } => {}
+            Kind::LinkAck { .. } | Kind::DialBack { .. } | Kind::Complaint { .. } => {
+                if req != 0 {
+                    self.reply_always(link, req, Code::Unsupported);
+                }
+            }
+            // A second welcome, what only clients or servers of clients say, and what comes with its proof elsewhere.
+            _ => self.close(link, Code::BadFrame),
+        }
+    }
+
+    /// Whether reports about frames may pass on this link.
+    pub(crate) fn can_done(&self, link: LinkId) -> bool {
+        self.links.get(link).is_some_and(|link| link.features.contains(Features::DONE))
+    }
+
+    /// Sends an item whose copies are owed already.
+    pub(crate) fn send_control(&mut self, link: LinkId, item: Item) {
+        let copies = item.owed.copies();
+        if let Verdict::Close(code) = self.links.send_item(&mut self.cx, link, item) {
+            self.cx.stats.give_up(copies, DroppedFor::SlowConsumer);
+            self.close(link, code);
+        }
+    }
+
+    pub(crate) fn pin(&mut self, addr: ServerAddr) {
+        let place = addr.addr.clone();
+        if self.peers.pin(self.cx.now, addr) {
+            self.dial_due();
+        } else {
+            self.cx.event(Event::DialFailed { addr: place, why: Code::Limit });
+        }
+    }
+
+    pub(crate) fn unpin(&mut self, addr: &Addr) {
+        if let Some(link) = self.peers.unpin(addr) {
+            self.close(link, Code::Ok);
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, dial: DialId, why: Code) {
+        let now = self.cx.now;
+        if let Some(addr) = self.peers.failed(now, dial, |wait| self.cx.rng.spread(wait, 50)) {
+            self.cx.event(Event::DialFailed { addr, why });
+        }
+        self.dial_due();
+    }
+
+    pub(crate) fn dial_due(&mut self) {
+        while let Some((dial, addr)) = self.peers.next_dial(self.cx.now) {
+            self.cx.out.push_back(Output::Dial { dial, addr });
+        }
+    }
+}
