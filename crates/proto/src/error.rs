@@ -121,7 +121,7 @@ pub enum ParseError {
         text: String,
     },
     /// Not a span of time: a number with `ms`, `s`, `m` or `h`.
-    #[error("not a time, such as 500ms, 10s, 2m or 1h: {text}")]
+    #[error("not a time, such as 500ms, 10s, 2m or 1h: {}", .text.escape_debug())]
     Duration {
         /// What was typed.
         text: String,

@@ -117,7 +117,7 @@ impl ServerRecord {
     /// [`DecodeError`] if it is none, too long, or breaks a bound of section 4.2.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_RECORD {
-            return Err(DecodeError::TooLarge { what: "ServerRecord", len: bytes.len(), max: MAX_RECORD });
+            return Err(DecodeError::Length { field: "ServerRecord", len: bytes.len() });
         }
         shape::check(&bytes, &shape::SERVER_RECORD)?;
         let record =
