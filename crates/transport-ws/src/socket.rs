@@ -40,6 +40,7 @@ where
         leaving: Leaving::default(),
         masks: (side == Side::Client).then(Masks::default),
         pong: None,
+        owing: false,
         sending: true,
         receiving: Receiving::Open,
         waker: Waker::from(Arc::clone(&wakers)),
@@ -102,8 +103,11 @@ struct Socket<S> {
     leaving: Leaving,
     /// Of a client.
     masks: Option<Masks>,
-    /// The bytes of the last ping that is not answered yet; older ones need no answer (RFC 6455, section 5.5.3).
+    /// The bytes of the last ping for whose answer there was no room; older ones then need no answer (RFC 6455,
+    /// section 5.5.3).
     pong: Option<Bytes>,
+    /// Whether a pong waits to leave, here or in `leaving`, and nobody may have asked for a flush.
+    owing: bool,
     /// Whether no close frame was sent.
     sending: bool,
     receiving: Receiving,
@@ -152,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite> Socket<S> {
             self.push(OpCode::Control(Control::Pong), bytes)?;
             ready!(self.leaving.poll_write(cx, self.stream.as_mut()))?;
         }
+        self.owing = false;
         self.stream.as_mut().poll_flush(cx)
     }
 
@@ -164,7 +169,11 @@ impl<S: AsyncRead + AsyncWrite> Socket<S> {
             }
             match self.frames.next(&mut self.arrived, Instant::now) {
                 Ok(Some(Came::Unit(unit))) => return Poll::Ready(Some(Ok(unit))),
-                Ok(Some(Came::Ping(bytes))) => self.pong = self.sending.then_some(bytes),
+                Ok(Some(Came::Ping(bytes))) => {
+                    if let Err(error) = self.answer(bytes) {
+                        return self.end(Some(error));
+                    }
+                }
                 Ok(Some(Came::Pong)) => {}
                 Ok(Some(Came::Close(code))) => self.closed(code),
                 Ok(None) => match ready!(self.poll_more(cx)) {
@@ -177,9 +186,22 @@ impl<S: AsyncRead + AsyncWrite> Socket<S> {
         }
     }
 
-    /// Reads; before that, tries to send the pong that is owed.
+    /// Puts a pong behind what is leaving, or remembers it while there is no room.
+    fn answer(&mut self, bytes: Bytes) -> io::Result<()> {
+        if !self.sending {
+            return Ok(());
+        }
+        self.owing = true;
+        if self.leaving.is_full() {
+            self.pong = Some(bytes);
+            return Ok(());
+        }
+        self.push(OpCode::Control(Control::Pong), bytes)
+    }
+
+    /// Reads; before that, tries to send the pongs that are owed.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.pong.is_some() {
+        if self.owing {
             self.wakers.reader.register(cx.waker());
             if let Poll::Ready(Err(error)) = self.poll_write() {
                 return Poll::Ready(Err(error));

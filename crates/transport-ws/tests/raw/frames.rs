@@ -75,6 +75,23 @@ async fn b8_a_modest_ping_is_answered_with_its_bytes() {
 }
 
 #[tokio::test]
+async fn every_ping_is_answered_and_before_what_follows_it() {
+    let echo = Echo::start(Ws::default()).await;
+    let mut raw = echo.upgraded().await;
+    let frames = [
+        masked(0x02, b"one "),
+        masked(0x89, b"first"),
+        masked(0x00, b"mess"),
+        masked(0x89, b"second"),
+        masked(0x80, b"age"),
+    ];
+    raw.say(frames.concat()).await;
+    assert_eq!(raw.frame().await, (0x8a, b"first".to_vec()));
+    assert_eq!(raw.frame().await, (0x8a, b"second".to_vec()));
+    assert_eq!(raw.frame().await, (0x82, b"one message".to_vec()));
+}
+
+#[tokio::test]
 async fn b9_misuse_is_told_once_with_its_code() {
     let mut echo = Echo::start(Ws::default()).await;
     let cases: [(&[u8], u16); 7] = [
