@@ -54,6 +54,7 @@ pub use output::{Event, Failure, Output, State};
 pub use stats::Stats;
 
 use budget::Budgets;
+pub(crate) use channels::CHANNELS;
 use channels::{Channels, Membership};
 use connection::Connection;
 use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};

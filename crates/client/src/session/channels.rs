@@ -5,7 +5,7 @@ use darkchat_proto::{ChannelId, ChannelName, Time, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Channels of one session (CHANNELS_PER_SESSION).
-pub(super) const CHANNELS: usize = 16_384;
+pub(crate) const CHANNELS: usize = 16_384;
 
 /// How far a channel is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,210 @@
+//! How a client is made.
+
+use crate::client::Client;
+use crate::error::ConnectError;
+use crate::known::KnownServers;
+use crate::run;
+use crate::run::dial::Dialler;
+use crate::session::Config;
+use darkchat_crypto::{Credentials, Identity, LinkConfig, NetworkSecret, system};
+use darkchat_proto::limits::MAX_AGENT;
+use darkchat_proto::{DeviceId, Features, Network, ServerAddr, UserName};
+use darkchat_transport::Transport;
+use rand_core::Rng as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Messages that wait in one channel for the program to read them.
+const RECEIVE_QUEUE: usize = 1_024;
+
+/// The choices of a client; then [`connect`](Self::connect).
+///
+/// ```
+/// use darkchat_client::Client;
+/// use darkchat_crypto::Identity;
+/// use darkchat_transport::Memory;
+///
+/// let builder = Client::builder(Identity::generate())
+///     .transport(Memory::default())
+///     .name("ann".parse()?)
+///     .also("mem://second".parse()?)
+///     .receive_queue(100);
+/// # drop(builder);
+/// # Ok::<(), darkchat_proto::ParseError>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    identity: Identity,
+    transports: Vec<Arc<dyn Transport>>,
+    secret: Option<NetworkSecret>,
+    token: String,
+    agent: String,
+    known: Option<KnownServers>,
+    device: Option<DeviceId>,
+    receive_queue: usize,
+    config: Config,
+}
+
+impl Builder {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            transports: Vec::new(),
+            secret: None,
+            token: String::new(),
+            agent: concat!("darkchat-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            known: None,
+            device: None,
+            receive_queue: RECEIVE_QUEUE,
+            config: Config::default(),
+        }
+    }
+
+    /// Adds a way to reach servers. An address's scheme picks the transport; the first one that takes it is used.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports.push(Arc::new(transport));
+        self
+    }
+
+    /// The name that the user claims, where [`join_as`](Client::join_as) says nothing else. None by default.
+    pub fn name(mut self, name: UserName) -> Self {
+        self.config.name = name;
+        self
+    }
+
+    /// The network that the servers belong to; `main` by default.
+    pub fn network(mut self, network: Network) -> Self {
+        self.config.network = network;
+        self
+    }
+
+    /// The secret of a closed network; open by default.
+    pub fn network_secret(mut self, secret: NetworkSecret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// A bearer token, for servers that ask for one. At most 512 bytes; a secret, never printed.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = token.into();
+        self
+    }
+
+    /// The program's name and version, for the server's log: its first 64 bytes.
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.agent = agent.into();
+        self.agent.truncate(self.agent.floor_char_boundary(MAX_AGENT));
+        self
+    }
+
+    /// The file in which the keys of servers are kept that were met at an address without a key. Without one, such a
+    /// server is trusted anew in each process; within it, the same key is always expected.
+    pub fn known_servers(mut self, path: impl Into<PathBuf>) -> Self {
+        self.known = Some(KnownServers::new(path));
+        self
+    }
+
+    /// Whether a lost link is made again, and channels are joined again; yes by default.
+    pub const fn reconnect(mut self, reconnect: bool) -> Self {
+        self.config.reconnect = reconnect;
+        self
+    }
+
+    /// Whether [`connect`](Self::connect) goes on trying when nobody answers; no by default.
+    pub const fn persist(mut self, persist: bool) -> Self {
+        self.config.persist = persist;
+        self
+    }
+
+    /// Whether members of small channels are told that the user is there, and when it leaves; yes by default. A
+    /// program that only sends a message may say no: it then costs nobody a notice.
+    pub const fn announce(mut self, announce: bool) -> Self {
+        self.config.announce = announce;
+        self
+    }
+
+    /// Messages that wait in one channel until the program reads them, at least 1; 1,024 by default, and never more
+    /// than 8 MiB. What comes beyond is reported as missed and never stalls the link.
+    pub const fn receive_queue(mut self, messages: usize) -> Self {
+        self.receive_queue = messages;
+        self
+    }
+
+    /// The id of this installation; random for each client by default. A server keeps one session a device: of two
+    /// clients with one user and one device the older is sent away.
+    pub const fn device(mut self, device: DeviceId) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// A further server to try, after those given before and after that of [`connect`](Self::connect).
+    pub fn also(mut self, server: ServerAddr) -> Self {
+        self.config.servers.push(server);
+        self
+    }
+
+    /// Connects to a server, or to one of those of [`also`](Self::also). `Ok`: the server proved its key and welcomed
+    /// ours.
+    ///
+    /// Needs a Tokio runtime with time enabled, in which the client's tasks then run.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of the last server that was tried; nothing is left running. With
+    /// [`persist`](Self::persist), only what another try cannot mend.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the dial and leaves nothing running.
+    pub async fn connect(mut self, server: ServerAddr) -> Result<Client, ConnectError> {
+        self.config.servers.insert(0, server);
+        self.start().await
+    }
+
+    /// As [`connect`](Self::connect), to the first of these servers that answers.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`ConnectError::NoAddress`] if there is none.
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn connect_any(
+        mut self,
+        servers: impl IntoIterator<Item = ServerAddr>,
+    ) -> Result<Client, ConnectError> {
+        let further = std::mem::take(&mut self.config.servers);
+        self.config.servers = servers.into_iter().chain(further).collect();
+        self.start().await
+    }
+
+    async fn start(self) -> Result<Client, ConnectError> {
+        let Self { identity, transports, secret, token, agent, known, device, receive_queue, mut config } =
+            self;
+        if config.servers.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        for server in &mut config.servers {
+            server.addr = server.addr.clone().or_client_port();
+        }
+        let device = device.unwrap_or_else(|| DeviceId::new(random()));
+        let dialler = Dialler {
+            transports,
+            link: LinkConfig { network: config.network.clone(), secret, features: Features::NONE },
+            identity: Arc::new(identity),
+            device,
+            credentials: Credentials { token, agent, resume: None },
+            known,
+        };
+        let (client, up) = run::start(dialler, config, receive_queue, random());
+        match up.await {
+            Ok(result) => result.map(|()| client),
+            Err(_) => Err(ConnectError::NoAddress),
+        }
+    }
+}
+
+/// Fresh bytes from the operating system.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    system::rng().fill_bytes(&mut bytes);
+    bytes
+}

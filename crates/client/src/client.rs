@@ -1,0 +1,147 @@
+//! The handle of a connected user.
+
+use crate::builder::Builder;
+use crate::channel::{Channel, RoomGuard};
+use crate::error::{ConnectError, JoinError};
+use crate::run::{Command, SharedStats};
+use crate::session::Stats;
+use crate::state::{Notes, StateWatch, Told};
+use darkchat_crypto::Identity;
+use darkchat_proto::{ChannelName, ServerAddr, ServerId, UserId, UserName};
+use darkchat_transport::Transport;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// A connected user. Clones are handles of the same; when the last handle and the last [`Channel`] are dropped, all
+/// of its tasks end at once.
+///
+/// ```
+/// use darkchat_client::Client;
+/// use darkchat_crypto::Identity;
+/// use darkchat_server::{Accept, Server};
+/// use darkchat_transport::Memory;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let memory = Memory::default();
+/// let server = Server::builder(Identity::generate())
+///     .transport(memory.clone())
+///     .listen("mem://station".parse()?, Accept::Clients)
+///     .start()
+///     .await?;
+///
+/// let client = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// assert_eq!(client.server(), server.id());
+/// client.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: UserId,
+    /// Bounded by `room`: each command that costs memory holds permits of it.
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) told: Arc<Told>,
+    pub(crate) stats: Arc<SharedStats>,
+}
+
+impl Client {
+    /// Connects with one transport and default options. `Ok`: the server proved its key and welcomed ours.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing is left running.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the dial and leaves nothing running.
+    pub async fn connect(
+        transport: impl Transport,
+        server: ServerAddr,
+        identity: Identity,
+    ) -> Result<Self, ConnectError> {
+        Self::builder(identity).transport(transport).connect(server).await
+    }
+
+    /// A client with other options.
+    pub fn builder(identity: Identity) -> Builder {
+        Builder::new(identity)
+    }
+
+    /// The user's public key.
+    #[must_use]
+    pub fn id(&self) -> UserId {
+        self.shared.id
+    }
+
+    /// The key of the server that we are connected to, or were last.
+    #[must_use]
+    pub fn server(&self) -> ServerId {
+        self.shared.told.server()
+    }
+
+    /// The state of the connection: its current value, and a `Stream` of the changes from now on.
+    #[must_use]
+    pub fn state(&self) -> StateWatch {
+        self.shared.told.watch()
+    }
+
+    /// A `Stream` of what the user should know, from now on.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        self.shared.told.follow_notes()
+    }
+
+    /// What became of the messages that arrived, since the client was made.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats.read()
+    }
+
+    /// Joins a channel. `Ok`: joined at our server; [`Channel::spread`] says whether every reachable server knows
+    /// too. Survives reconnects until it is left or dropped.
+    ///
+    /// # Errors
+    /// [`JoinError`]; we are then not in the channel, unless it was joined before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future undoes the join.
+    pub async fn join(&self, name: ChannelName) -> Result<Channel, JoinError> {
+        self.join_with(name, None).await
+    }
+
+    /// As [`join`](Self::join), and claims another name in this channel than elsewhere.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    ///
+    /// # Cancel safety
+    /// As [`join`](Self::join).
+    pub async fn join_as(&self, name: ChannelName, as_name: UserName) -> Result<Channel, JoinError> {
+        self.join_with(name, Some(as_name)).await
+    }
+
+    async fn join_with(&self, name: ChannelName, as_name: Option<UserName>) -> Result<Channel, JoinError> {
+        let permit = Arc::clone(&self.shared.room).acquire_owned().await.map_err(|_| JoinError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Join { name, as_name, reply, permit };
+        self.shared.commands.send(command).map_err(|_| JoinError::Closed)?;
+        let guard: RoomGuard = answer.await.map_err(|_| JoinError::Closed)??;
+        Ok(Channel::new(guard, Arc::clone(&self.shared)))
+    }
+
+    /// Sends what is queued, says goodbye, and waits until all tasks have ended, at most about 6 s. Channels end,
+    /// and can still be read to their end. Idempotent. Dropping the last handle ends at once instead.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take the wish back: the client closes all the same.
+    pub async fn close(&self) {
+        // An error means that the tasks have ended already.
+        let _ended = self.shared.commands.send(Command::Close);
+        self.shared.commands.closed().await;
+    }
+}

@@ -1,0 +1,190 @@
+//! What waits for a program to read it: bounded, and never in the way of the link.
+
+use crate::message::{Cause, Content, Message, Missed, Received};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// The most content that waits in one channel, in bytes, however few messages it is.
+const BYTES: usize = 8 << 20;
+
+/// One channel's messages, between the client's task and the program.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    /// The most messages that wait.
+    messages: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    items: VecDeque<Received<Message>>,
+    bytes: usize,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    pub(crate) fn new(messages: usize) -> Self {
+        Self { inner: Mutex::default(), messages: messages.max(1) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message. `false` if there was no room: it is then one of those that are reported as missed.
+    pub(crate) fn message(&self, message: Message) -> bool {
+        let mut inner = self.inner();
+        let len = length(&message);
+        let room = inner.items.len() < self.messages && inner.bytes.saturating_add(len) <= BYTES;
+        if room {
+            inner.bytes += len;
+            inner.items.push_back(Received::Message(message));
+        } else {
+            inner.fold(Missed { from: None, count: Some(1), cause: Cause::Slow });
+        }
+        inner.wake();
+        room
+    }
+
+    /// Queues the news that messages will not come.
+    pub(crate) fn missed(&self, missed: Missed) {
+        let mut inner = self.inner();
+        if inner.items.len() < self.messages {
+            inner.items.push_back(Received::Missed(missed));
+        } else {
+            inner.fold(missed);
+        }
+        inner.wake();
+    }
+
+    /// Nothing more will come; what waits can still be read.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner();
+        inner.closed = true;
+        inner.wake();
+    }
+
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Received<Message>>> {
+        let mut inner = self.inner();
+        if let Some(item) = inner.items.pop_front() {
+            if let Received::Message(message) = &item {
+                inner.bytes -= length(message);
+            }
+            return Poll::Ready(Some(item));
+        }
+        if inner.closed {
+            return Poll::Ready(None);
+        }
+        inner.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Inner {
+    /// Adds to the one report that stands behind a full queue.
+    fn fold(&mut self, more: Missed) {
+        if let Some(Received::Missed(missed)) = self.items.back_mut()
+            && missed.cause == Cause::Slow
+        {
+            missed.from = None;
+            missed.count = missed.count.zip(more.count).map(|(one, other)| one.saturating_add(other));
+            return;
+        }
+        let missed = Missed { from: None, count: more.count, cause: Cause::Slow };
+        self.items.push_back(Received::Missed(missed));
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What a message counts for, in bytes.
+fn length(message: &Message) -> usize {
+    let Message { payload, headers, .. } = message;
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    match payload {
+        Content::Text(text) => text.len() + headers,
+        Content::Data(data) => data.len() + headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::{MessageId, PostId, UserId, UserName};
+    use std::collections::BTreeMap;
+    use std::time::UNIX_EPOCH;
+
+    fn message(len: usize) -> Message {
+        Message {
+            id: MessageId { post: PostId::new([0; 16]), index: 0 },
+            channel: "lobby".parse().unwrap(),
+            from: UserId::new([1; 32]),
+            name: UserName::default(),
+            time: UNIX_EPOCH,
+            payload: Content::Data(vec![0; len].into()),
+            content_type: String::new(),
+            headers: BTreeMap::new(),
+            reply_to: None,
+        }
+    }
+
+    fn drain(queue: &Queue) -> Vec<Received<Message>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        std::iter::from_fn(|| match queue.poll_next(&mut cx) {
+            Poll::Ready(item) => item,
+            Poll::Pending => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_full_queue_turns_into_one_report_of_how_many_were_missed() {
+        let queue = Queue::new(10);
+        assert_eq!((0..1_000).filter(|_| queue.message(message(1))).count(), 10);
+        let items = drain(&queue);
+        assert_eq!(items.len(), 11);
+        let Received::Missed(missed) = items[10] else { panic!("a report is last") };
+        assert_eq!((missed.count, missed.cause), (Some(990), Cause::Slow));
+        assert!(queue.message(message(1)), "reading makes room");
+    }
+
+    #[test]
+    fn large_messages_fill_the_queue_by_their_bytes() {
+        let queue = Queue::new(10_000);
+        let taken = (0..200).filter(|_| queue.message(message(65_536))).count();
+        assert_eq!(taken, 128);
+        drain(&queue);
+        assert_eq!(queue.inner().bytes, 0);
+    }
+
+    #[test]
+    fn a_gap_behind_a_full_queue_is_added_and_an_unknown_number_makes_the_sum_unknown() {
+        let queue = Queue::new(1);
+        queue.message(message(1));
+        queue.missed(Missed { from: Some(UserId::new([1; 32])), count: Some(5), cause: Cause::Gap });
+        queue.message(message(1));
+        let Received::Missed(missed) = drain(&queue)[1] else { panic!("a report") };
+        assert_eq!((missed.from, missed.count), (None, Some(6)));
+        queue.message(message(1));
+        queue.message(message(1));
+        queue.missed(Missed { from: None, count: None, cause: Cause::Reconnect });
+        let Received::Missed(missed) = drain(&queue)[1] else { panic!("a report") };
+        assert_eq!(missed.count, None);
+    }
+
+    #[test]
+    fn what_waits_can_be_read_after_the_end() {
+        let queue = Queue::new(4);
+        queue.message(message(1));
+        queue.close();
+        assert_eq!(drain(&queue).len(), 1);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(queue.poll_next(&mut cx), Poll::Ready(None));
+    }
+}

@@ -1,0 +1,176 @@
+//! Watching a client: the state of its connection, and notes for its user.
+
+use crate::error::{ConnectError, SendError};
+use crate::session::State;
+use darkchat_proto::{ChannelName, ServerAddr, ServerId};
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+
+/// Changes that a slow watcher may be behind; older ones are left out, and the current value is always there.
+const BEHIND: usize = 64;
+
+/// Something that a user should know. Nothing has to be done about it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Note {
+    /// A server was met for the first time at an address without a key; from now on it is expected there.
+    FirstContact {
+        /// The address, without a key.
+        addr: ServerAddr,
+        /// The key that it proved.
+        server: ServerId,
+    },
+    /// A try to connect failed; the state says what happens next.
+    ConnectFailed(Arc<ConnectError>),
+    /// Our clock and the server's differ by more than 120 s: one is wrong. Messages may be refused as stale.
+    ClockDiffers {
+        /// The server's clock.
+        server: SystemTime,
+        /// Ours.
+        ours: SystemTime,
+    },
+    /// A message of [`try_send`](crate::Channel::try_send) was not taken.
+    NotSent {
+        /// Where to.
+        channel: ChannelName,
+        /// Why.
+        why: SendError,
+    },
+    /// The server is about to stop.
+    Draining,
+    /// A text from the server's operator: clean it before a terminal gets it.
+    Text(String),
+}
+
+/// The state of a client's connection: the current value, and a `Stream` of the changes from now on.
+///
+/// The stream ends after [`State::Closed`], or when the client is dropped.
+pub struct StateWatch {
+    current: watch::Receiver<State>,
+    changes: BoxStream<'static, State>,
+}
+
+impl StateWatch {
+    /// The state now.
+    #[must_use]
+    pub fn current(&self) -> State {
+        self.current.borrow().clone()
+    }
+
+    /// The next change; `None` after the last one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no change: the next call gives it.
+    pub async fn changed(&mut self) -> Option<State> {
+        self.changes.next().await
+    }
+}
+
+impl Stream for StateWatch {
+    type Item = State;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
+        self.changes.poll_next_unpin(cx)
+    }
+}
+
+impl fmt::Debug for StateWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateWatch").field("current", &*self.current.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// A `Stream` of notes for the user, from now on. It ends when the client does.
+pub struct Notes(BoxStream<'static, Note>);
+
+impl Stream for Notes {
+    type Item = Note;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Note>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").finish_non_exhaustive()
+    }
+}
+
+/// A broadcast as a stream. Who is too far behind goes on with what is left.
+pub(crate) fn follow<T: Clone + Send + 'static>(receiver: broadcast::Receiver<T>) -> BoxStream<'static, T> {
+    let next = |mut receiver: broadcast::Receiver<T>| async move {
+        loop {
+            match receiver.recv().await {
+                Ok(item) => return Some((item, receiver)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    };
+    stream::unfold(receiver, next).boxed()
+}
+
+/// Where the client's task says what happens. The receiving ends stay with the handles.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) changes: broadcast::Sender<State>,
+    pub(crate) notes: broadcast::Sender<Note>,
+    /// The server of the last welcome. There is no handle before the first.
+    server: Mutex<ServerId>,
+}
+
+impl Told {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: watch::Sender::new(State::Idle),
+            changes: broadcast::Sender::new(BEHIND),
+            notes: broadcast::Sender::new(BEHIND),
+            server: Mutex::new(ServerId::new([0; 32])),
+        }
+    }
+
+    pub(crate) fn server(&self) -> ServerId {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self, state: State) {
+        if let State::Connected { server, .. } = &state {
+            *self.server.lock().unwrap_or_else(PoisonError::into_inner) = *server;
+        }
+        // Nobody listening is no fault.
+        let _nobody = self.changes.send(state.clone());
+        self.state.send_replace(state);
+    }
+
+    pub(crate) fn note(&self, note: Note) {
+        let _nobody = self.notes.send(note);
+    }
+
+    pub(crate) fn watch(&self) -> StateWatch {
+        let changes = follow(self.changes.subscribe());
+        let closed = |state: &State| matches!(state, State::Closed { .. });
+        // The last change is given, and then the end.
+        let until_closed = changes.scan(false, move |over, state| {
+            let item = if *over { None } else { Some(state) };
+            *over = item.as_ref().is_some_and(closed);
+            std::future::ready(item)
+        });
+        let current = self.state.subscribe();
+        let over = closed(&current.borrow());
+        StateWatch { current, changes: if over { stream::empty().boxed() } else { until_closed.boxed() } }
+    }
+
+    pub(crate) fn follow_notes(&self) -> Notes {
+        Notes(follow(self.notes.subscribe()))
+    }
+}
