@@ -10,10 +10,12 @@
 //! ```
 
 mod handshake;
+mod node;
 mod text;
 mod wire;
 
 pub use handshake::{handshake_client, handshake_server};
+pub use node::node_step;
 pub use text::{address_text, names};
 pub use wire::{frame_decode, frame_stream, peer_record, post};
 
@@ -30,4 +32,5 @@ pub const TARGETS: &[Target] = &[
     ("peer_record", peer_record),
     ("names", names),
     ("address_text", address_text),
+    ("node_step", node_step),
 ];
