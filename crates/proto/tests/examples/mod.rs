@@ -307,3 +307,18 @@ pub(crate) fn reencode(message: &str, bytes: Bytes) -> Result<Bytes, darkchat_pr
         other => panic!("no decoder for {other}"),
     })
 }
+
+/// Reads `bytes` as the message of this name, and lets it go.
+pub(crate) fn read(message: &str, bytes: Bytes) -> Result<(), darkchat_proto::DecodeError> {
+    match message {
+        "Frame" => drop(Frame::decode(bytes)?),
+        "Hello" => drop(Hello::decode(bytes)?),
+        "HelloReply" => drop(HelloReply::decode(bytes)?),
+        "Auth" => drop(Auth::decode(bytes)?),
+        "ChannelBody" => drop(Post::decode(bytes)?),
+        "ServerRecord" => drop(ServerRecord::decode(bytes)?),
+        "InterestShard" => drop(InterestShard::decode(bytes)?),
+        other => panic!("holds no list: {other}"),
+    }
+    Ok(())
+}

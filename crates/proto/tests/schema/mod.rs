@@ -1,5 +1,5 @@
 //! The schema as data, read from `proto/darkchat.proto`: tests are made from it, so that none forgets a field.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod raw;
 
