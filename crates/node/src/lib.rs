@@ -25,6 +25,8 @@ mod session;
 mod spread;
 mod stats;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use event::Event;

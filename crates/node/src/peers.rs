@@ -253,6 +253,13 @@ impl Peers {
         true
     }
 
+    /// The server at an address that the operator named, if a link with it is up.
+    pub(crate) fn linked(&self, addr: &Addr) -> Option<ServerId> {
+        let State::Linked(link, _) = self.pinned.get(addr)?.state else { return None };
+        self.router_of(link)?;
+        self.by_link.get(&link).map(|peer| peer.server)
+    }
+
     /// The operator wants it no longer; the link with it, if there is one.
     pub(crate) fn unpin(&mut self, addr: &Addr) -> Option<LinkId> {
         let pinned = self.pinned.remove(addr)?;

@@ -164,6 +164,9 @@ impl Node {
     pub(crate) fn pin(&mut self, addr: ServerAddr) {
         let place = addr.addr.clone();
         if self.peers.pin(self.cx.now, addr) {
+            if let Some(peer) = self.peers.linked(&place) {
+                self.cx.event(Event::AlreadyLinked { addr: place, peer });
+            }
             self.dial_due();
         } else {
             self.cx.event(Event::DialFailed { addr: place, why: Code::Limit });

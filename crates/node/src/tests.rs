@@ -1,0 +1,7 @@
+//! Stories about nodes, wired together in virtual time, and properties that hold under any input.
+
+mod clients;
+mod originals;
+mod servers;
+mod slow;
+mod world;

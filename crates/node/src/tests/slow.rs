@@ -1,0 +1,1 @@
+//! Stories of those who do not read.
