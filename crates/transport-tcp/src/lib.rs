@@ -116,7 +116,8 @@ async fn set_up(mut stream: TcpStream, remote: Addr) -> io::Result<Link> {
         }
         let so_far = said.get(..len).unwrap_or(&said);
         if so_far.starts_with(&HTTP) {
-            farewell(stream, NOT_HTTP).await?;
+            // Whether it arrives is no longer ours to care about.
+            let _ = farewell(stream, NOT_HTTP).await;
             return Err(refused("it speaks HTTP"));
         }
         if !MAGIC.starts_with(so_far) && !HTTP.starts_with(so_far) {

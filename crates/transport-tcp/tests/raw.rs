@@ -94,6 +94,24 @@ async fn a9_a_stranger_is_closed_at_its_first_wrong_byte() {
 }
 
 #[tokio::test]
+async fn c1_a_set_up_that_is_dropped_hangs_up_without_a_byte() {
+    let (mut listener, addr) = listen().await;
+    for words in [&b""[..], b"DCHAT", b"GE"] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(words).await.unwrap();
+        let mut link = next(&mut listener).await.link;
+        assert!(futures_util::poll!(&mut link).is_pending(), "it waits for more");
+        drop(link);
+        let mut answer = Vec::new();
+        match within(stream.read_to_end(&mut answer)).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        assert_eq!(answer, b"");
+    }
+}
+
+#[tokio::test]
 async fn the_magic_may_come_byte_by_byte_and_nothing_behind_it_is_lost() {
     let (mut listener, addr) = listen().await;
     let mut stream = TcpStream::connect(addr).await.unwrap();

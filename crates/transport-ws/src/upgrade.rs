@@ -79,7 +79,8 @@ where
     let (len, accept) = match judged {
         Ok(accepted) => accepted,
         Err(refusal) => {
-            farewell(stream, refusal.answer().as_bytes()).await?;
+            // Whether it arrives is no longer ours to care about.
+            let _ = farewell(stream, refusal.answer().as_bytes()).await;
             return Err(invalid(format!("its request was answered with: {}", refusal.parts().0)));
         }
     };

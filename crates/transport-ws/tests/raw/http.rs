@@ -1,8 +1,11 @@
 //! Before the upgrade: what is answered, and to whom nothing is.
 
-use super::{ACCEPT, Echo, KEY, Raw, masked, request};
+use super::{ACCEPT, Echo, KEY, Raw, masked, request, within};
+use darkchat_transport::Transport;
 use darkchat_transport_ws::Ws;
+use futures_util::StreamExt;
 use std::io::ErrorKind;
+use tokio::net::TcpStream;
 
 async fn status(echo: &Echo, request: impl AsRef<[u8]>) -> u16 {
     let answer = String::from_utf8(echo.answer(request).await).unwrap();
@@ -160,6 +163,19 @@ async fn b6_a_caller_that_never_ends_its_head_holds_up_nobody() {
         silent.push(raw);
     }
     echo.upgraded().await;
+}
+
+#[tokio::test]
+async fn c1_a_set_up_that_is_dropped_hangs_up_without_a_byte() {
+    let mut listener = Ws::default().listen("ws://127.0.0.1:0".parse().unwrap()).await.unwrap();
+    for words in ["", "GE", "GET /ws HTTP/1.1\r\nHost: a\r\n"] {
+        let mut raw = Raw(TcpStream::connect(listener.addr.socket_addr().unwrap()).await.unwrap());
+        raw.say(words).await;
+        let mut link = within(listener.incoming.next()).await.unwrap().unwrap().link;
+        assert!(futures_util::poll!(&mut link).is_pending(), "it waits for more");
+        drop(link);
+        assert_eq!(raw.rest().await, b"");
+    }
 }
 
 async fn with_origin(echo: &Echo, origin: &str, host: &str) -> Raw {
