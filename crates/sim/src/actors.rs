@@ -1,0 +1,101 @@
+//! Who lives in a world: servers, clients and strangers, each with what its driver keeps.
+
+use crate::shown::Shown;
+use crate::sign::Signer;
+use darkchat_client::session::{Session, State};
+use darkchat_node::{Config, LinkId, Node, Profile};
+use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, ServerAddr, ServerId, Time, UserId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// The wall clock at the start of a world, in Unix milliseconds.
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
+/// Where servers take clients.
+pub(crate) const CLIENT_PORT: u16 = 8545;
+/// Where servers take peers.
+pub(crate) const PEER_PORT: u16 = 30_303;
+
+/// A server: its node and its driver's half.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) signer: Rc<Signer>,
+    pub(crate) config: Config,
+    /// How far its clock is ahead of the world's, in milliseconds.
+    pub(crate) skew_ms: u64,
+    /// `None` after a crash.
+    pub(crate) node: Option<Node>,
+    /// Counts its starts.
+    pub(crate) life: u32,
+    /// The links that its node knows, and their connections and ends.
+    pub(crate) links: BTreeMap<LinkId, (usize, usize)>,
+    pub(crate) next_link: u64,
+    /// What clients have asked to join, by link: nothing of other channels may be sent to them.
+    pub(crate) asked: BTreeMap<LinkId, BTreeSet<ChannelId>>,
+    /// The earliest deadline that an event stands for.
+    pub(crate) timer: Option<Time>,
+    pub(crate) paused_until: Time,
+    /// Whom the operator named.
+    pub(crate) peers: Vec<ServerAddr>,
+}
+
+impl Host {
+    pub(crate) fn id(&self) -> ServerId {
+        ServerId::new(self.signer.public())
+    }
+
+    pub(crate) const fn profile(&self) -> Profile {
+        self.config.profile
+    }
+}
+
+/// The place of a server in the address plan.
+pub(crate) fn host_name(server: usize) -> String {
+    format!("10.{}.{}.1", server / 250, server % 250)
+}
+
+/// Which server lives there.
+pub(crate) fn host_of(addr: &Addr) -> Option<usize> {
+    let mut parts = addr.host().split('.');
+    let (ten, high, low) = (parts.next()?, parts.next()?, parts.next()?);
+    (ten == "10").then_some(high.parse::<usize>().ok()? * 250 + low.parse::<usize>().ok()?)
+}
+
+/// A user's program: its session, its driver's half, and what it was shown.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) signer: Rc<Signer>,
+    pub(crate) device: DeviceId,
+    pub(crate) session: Session,
+    /// The connection that is dialled or open.
+    pub(crate) connection: Option<usize>,
+    pub(crate) state: State,
+    pub(crate) next_ticket: u64,
+    /// The channels that it is in, and since when, by the server's last word.
+    pub(crate) joined: BTreeMap<ChannelId, Time>,
+    /// The channels that its user wants to be in.
+    pub(crate) wanted: BTreeMap<ChannelId, ChannelName>,
+    /// What its user wished to send, and how often.
+    pub(crate) wished: BTreeMap<(ChannelId, String), u64>,
+    /// Wishes that were carried out, and that were not.
+    pub(crate) sent: u64,
+    pub(crate) failed: u64,
+    pub(crate) shown: Shown,
+    pub(crate) timer: Option<Time>,
+    /// Bytes a second; `None` reads at once.
+    pub(crate) reads: Option<u64>,
+    pub(crate) reads_again: Time,
+    /// Its driver or its link did not keep up, or was disturbed, until then: nothing is promised to it.
+    pub(crate) disturbed: Time,
+    pub(crate) up_since: Option<Time>,
+}
+
+impl User {
+    pub(crate) fn id(&self) -> UserId {
+        UserId::new(self.signer.public())
+    }
+
+    pub(crate) fn ticket(&mut self) -> darkchat_client::session::Ticket {
+        self.next_ticket += 1;
+        darkchat_client::session::Ticket(self.next_ticket)
+    }
+}
