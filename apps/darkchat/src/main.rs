@@ -1,2 +1,73 @@
-//! Being laid.
-fn main() {}
+//! `darkchat`: arguments, one command, and exit codes.
+
+mod args;
+mod chat;
+mod clean;
+mod connect;
+mod failure;
+mod format;
+mod id;
+mod print;
+mod recv;
+mod send;
+
+use args::{Cli, Color, Command, IdAction};
+use clap::Parser as _;
+use failure::Failure;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let command = command.unwrap_or_else(|| Command::Chat(args::Chat::default()));
+    if global.verbose {
+        log(global.color);
+    }
+    let json = match &command {
+        Command::Chat(_) => false,
+        Command::Send(args::Send { json, .. })
+        | Command::Recv(args::Recv { json, .. })
+        | Command::Id { json, .. } => *json,
+    };
+    let done = match command {
+        Command::Id { action, json } => id::run(&global, action.unwrap_or(IdAction::Show), json),
+        command => on_runtime(&global, command),
+    };
+    done.map_or_else(|failure| failure.report(json), |()| ExitCode::SUCCESS)
+}
+
+fn on_runtime(global: &args::Global, command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = run(global, command) => done,
+            _ = interrupt.recv() => Err(Failure::Signal(SignalKind::interrupt().as_raw_value())),
+            _ = terminate.recv() => Err(Failure::Signal(SignalKind::terminate().as_raw_value())),
+        }
+    });
+    // The thread that reads standard input cannot be woken; it ends with the process.
+    runtime.shutdown_background();
+    done
+}
+
+async fn run(global: &args::Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Chat(args) => chat::run(global, args).await,
+        Command::Send(args) => send::run(global, &args).await,
+        Command::Recv(args) => recv::run(global, &args).await,
+        Command::Id { .. } => Ok(()),
+    }
+}
+
+/// The client's log, on standard error.
+fn log(color: Color) {
+    let colours = match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never,
+    };
+    let level = tracing::Level::DEBUG;
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(colours).with_writer(std::io::stderr).init();
+}

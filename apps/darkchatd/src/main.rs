@@ -1,2 +1,54 @@
-//! Being laid.
-fn main() {}
+//! `darkchatd`: arguments, one server, and exit codes.
+
+mod args;
+mod id;
+mod limits;
+mod log;
+mod prompt;
+mod report;
+mod signals;
+mod start;
+
+use args::{Cli, Command, IdAction};
+use clap::Parser as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// A failure that is none of the others: a key file, a lock.
+const FAILED: u8 = 1;
+/// An address could not be bound.
+const NOT_BOUND: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Id { action, options }) => {
+            id::run(&action.unwrap_or(IdAction::Show), &options).and_then(|line| print(&format!("{line}\n")))
+        }
+        None if cli.run.print_limits => print(&limits::lines(start::profile(&cli.run))),
+        None => run(cli.run),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone there is nobody left to tell.
+            drop(writeln!(std::io::stderr(), "darkchatd: {error:#}"));
+            let not_bound = error.downcast_ref::<darkchat_server::StartError>().is_some();
+            ExitCode::from(if not_bound { NOT_BOUND } else { FAILED })
+        }
+    }
+}
+
+fn run(run: args::Run) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(start::serve(run));
+    // The thread that reads standard input cannot be woken; it ends with the process.
+    runtime.shutdown_background();
+    served
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

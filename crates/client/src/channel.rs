@@ -124,12 +124,19 @@ impl Drop for RoomGuard {
 #[derive(Debug)]
 pub struct Channel {
     guard: RoomGuard,
-    shared: Arc<Shared>,
+    sender: Sender,
 }
 
 impl Channel {
-    pub(crate) const fn new(guard: RoomGuard, shared: Arc<Shared>) -> Self {
-        Self { guard, shared }
+    pub(crate) fn new(guard: RoomGuard, shared: Arc<Shared>) -> Self {
+        let room = Arc::clone(&guard.room);
+        Self { guard, sender: Sender { room, shared } }
+    }
+
+    /// A handle that only sends, for another task than the one that reads.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
     }
 
     /// The channel's name.
@@ -151,6 +158,103 @@ impl Channel {
         self.guard.room.spread.load(Ordering::Relaxed)
     }
 
+    /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
+    /// server or a link that dies on the way may still lose it; receivers then see a gap.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    /// As [`Sender::send`].
+    pub async fn send(&self, payload: impl Into<Payload>) -> Result<Sent, SendError> {
+        self.sender.send(payload).await
+    }
+
+    /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
+    /// [`Note::NotSent`](crate::Note::NotSent) says so.
+    ///
+    /// # Errors
+    /// [`TrySendError`]; nothing was sent.
+    pub fn try_send(&self, payload: impl Into<Payload>) -> Result<(), TrySendError> {
+        self.sender.try_send(payload)
+    }
+
+    /// Claims another name in this channel, from the next message on.
+    pub fn speak_as(&self, name: UserName) {
+        self.sender.speak_as(name);
+    }
+
+    /// The next message, or the news that some were missed; `None` when the channel has ended, because the client
+    /// closed or the server did not take us in again.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the next call gives it.
+    pub async fn recv(&mut self) -> Option<Received<Message>> {
+        poll_fn(|cx| self.guard.room.queue.poll_next(cx)).await
+    }
+
+    /// Who is here, as far as is known: who announces itself, or wrote within the last 300 s. Without us.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let members = self.guard.room.members();
+        members.iter().map(|(user, name)| Member { user: *user, name: name.clone() }).collect()
+    }
+
+    /// A `Stream` of the changes among the members, from now on. Who reads it too slowly loses some of them.
+    #[must_use]
+    pub fn member_changes(&self) -> MemberChanges {
+        MemberChanges(follow(self.guard.room.changes.subscribe()))
+    }
+
+    /// Leaves the channel. What was sent before goes out first. `Ok`: our server knows, or there is no link to tell
+    /// it, which is the same.
+    ///
+    /// # Errors
+    /// [`JoinError::Closed`] if the client has ended; then we are not in the channel either.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take the wish back: the channel is left all the same.
+    pub async fn leave(mut self) -> Result<(), JoinError> {
+        let (reply, answer) = oneshot::channel();
+        self.guard.left = true;
+        let command = Command::Leave { channel: self.id(), reply: Some(reply) };
+        self.sender.shared.commands.send(command).map_err(|_| JoinError::Closed)?;
+        answer.await.map_err(|_| JoinError::Closed)
+    }
+}
+
+impl Stream for Channel {
+    type Item = Received<Message>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.guard.room.queue.poll_next(cx)
+    }
+}
+
+/// Sends to a channel, from any task. Clones are handles of the same channel; they keep the client alive, but not
+/// the channel: once that is left, sending fails with [`SendError::Closed`].
+///
+/// Messages go out in the order in which [`send`](Self::send) was first polled.
+///
+/// ```
+/// # use darkchat_client::Client;
+/// # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut lobby = client.join("lobby".parse()?).await?;
+/// let sender = lobby.sender();
+/// tokio::spawn(async move { sender.send("hello from a task").await });
+/// while let Some(received) = lobby.recv().await {
+///     drop(received);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sender {
+    room: Arc<Room>,
+    shared: Arc<Shared>,
+}
+
+impl Sender {
     /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
     /// server or a link that dies on the way may still lose it; receivers then see a gap.
     ///
@@ -194,60 +298,14 @@ impl Channel {
         permit: OwnedSemaphorePermit,
         reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
     ) -> Command {
-        let room = Arc::clone(&self.guard.room);
+        let room = Arc::clone(&self.room);
         Command::Send { room, entry: payload.into_entry(), permit, reply }
     }
 
     /// Claims another name in this channel, from the next message on.
     pub fn speak_as(&self, name: UserName) {
         // An error means that the client has ended, and nothing will be said any more.
-        let _ended = self.shared.commands.send(Command::Speak { channel: self.id(), name });
-    }
-
-    /// The next message, or the news that some were missed; `None` when the channel has ended, because the client
-    /// closed or the server did not take us in again.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing: the next call gives it.
-    pub async fn recv(&mut self) -> Option<Received<Message>> {
-        poll_fn(|cx| self.guard.room.queue.poll_next(cx)).await
-    }
-
-    /// Who is here, as far as is known: who announces itself, or wrote within the last 300 s. Without us.
-    #[must_use]
-    pub fn members(&self) -> Vec<Member> {
-        let members = self.guard.room.members();
-        members.iter().map(|(user, name)| Member { user: *user, name: name.clone() }).collect()
-    }
-
-    /// A `Stream` of the changes among the members, from now on. Who reads it too slowly loses some of them.
-    #[must_use]
-    pub fn member_changes(&self) -> MemberChanges {
-        MemberChanges(follow(self.guard.room.changes.subscribe()))
-    }
-
-    /// Leaves the channel. What was sent before goes out first. `Ok`: our server knows, or there is no link to tell
-    /// it, which is the same.
-    ///
-    /// # Errors
-    /// [`JoinError::Closed`] if the client has ended; then we are not in the channel either.
-    ///
-    /// # Cancel safety
-    /// Dropping the future does not take the wish back: the channel is left all the same.
-    pub async fn leave(mut self) -> Result<(), JoinError> {
-        let (reply, answer) = oneshot::channel();
-        self.guard.left = true;
-        let command = Command::Leave { channel: self.id(), reply: Some(reply) };
-        self.shared.commands.send(command).map_err(|_| JoinError::Closed)?;
-        answer.await.map_err(|_| JoinError::Closed)
-    }
-}
-
-impl Stream for Channel {
-    type Item = Received<Message>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.guard.room.queue.poll_next(cx)
+        let _ended = self.shared.commands.send(Command::Speak { channel: self.room.id, name });
     }
 }
 

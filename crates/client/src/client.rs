@@ -90,7 +90,7 @@ impl Client {
         self.shared.told.watch()
     }
 
-    /// A `Stream` of what the user should know, from now on.
+    /// A `Stream` of what the user should know, from now on; the first one also has what was noted while connecting.
     #[must_use]
     pub fn notes(&self) -> Notes {
         self.shared.told.follow_notes()

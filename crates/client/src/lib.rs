@@ -12,7 +12,7 @@ pub mod session;
 mod state;
 
 pub use builder::Builder;
-pub use channel::{Channel, MemberChanges};
+pub use channel::{Channel, MemberChanges, Sender};
 pub use client::Client;
 pub use error::{ConnectError, JoinError, SendError, TrySendError};
 pub use known::{KnownServers, KnownServersError};

@@ -88,7 +88,7 @@ impl fmt::Debug for StateWatch {
     }
 }
 
-/// A `Stream` of notes for the user, from now on. It ends when the client does.
+/// A `Stream` of notes for the user. It ends when the client does.
 pub struct Notes(BoxStream<'static, Note>);
 
 impl Stream for Notes {
@@ -125,16 +125,20 @@ pub(crate) struct Told {
     pub(crate) state: watch::Sender<State>,
     pub(crate) changes: broadcast::Sender<State>,
     pub(crate) notes: broadcast::Sender<Note>,
+    /// What was noted before anybody could listen, for who listens first.
+    early: Mutex<Option<broadcast::Receiver<Note>>>,
     /// The server of the last welcome. There is no handle before the first.
     server: Mutex<ServerId>,
 }
 
 impl Told {
     pub(crate) fn new() -> Self {
+        let (notes, early) = broadcast::channel(BEHIND);
         Self {
             state: watch::Sender::new(State::Idle),
             changes: broadcast::Sender::new(BEHIND),
-            notes: broadcast::Sender::new(BEHIND),
+            notes,
+            early: Mutex::new(Some(early)),
             server: Mutex::new(ServerId::new([0; 32])),
         }
     }
@@ -171,6 +175,7 @@ impl Told {
     }
 
     pub(crate) fn follow_notes(&self) -> Notes {
-        Notes(follow(self.notes.subscribe()))
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Notes(follow(early.unwrap_or_else(|| self.notes.subscribe())))
     }
 }

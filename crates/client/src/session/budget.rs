@@ -145,9 +145,11 @@ mod tests {
             if at > Time::from_millis(ms) {
                 return sent;
             }
+            if at <= now {
+                budgets.take_post(entries, 100);
+                sent += 1;
+            }
             now = at;
-            budgets.take_post(entries, 100);
-            sent += 1;
         }
     }
 

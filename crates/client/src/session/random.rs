@@ -12,8 +12,8 @@ impl Random {
         for (word, bytes) in state.iter_mut().zip(seed.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
-        // The generator stands still at zero.
-        if state == [0; 4] { Self([1, 0, 0, 0]) } else { Self(state) }
+        // The generator stands still at zero; any other state will do.
+        if state == [0; 4] { Self([0x9E37_79B9_7F4A_7C15, 3, 5, 7]) } else { Self(state) }
     }
 
     pub(super) fn next(&mut self) -> u64 {

@@ -1,0 +1,190 @@
+//! `darkchat chat` in line mode: each message printed once as one finished line, for any terminal and any pipe.
+
+mod input;
+mod places;
+
+use crate::args::{Chat as Args, Global};
+use crate::failure::Failure;
+use crate::{clean, connect, print};
+use darkchat_client::{Client, Received, State};
+use darkchat_proto::{ChannelName, UserName};
+use futures_util::StreamExt as _;
+use input::{COMMANDS, Typed};
+use places::{Item, Outcome, Places};
+use std::io::BufRead as _;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Where one is without having said anything.
+const FIRST_CHANNEL: &str = "general";
+/// How long the end of input waits for what was typed before.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Lines that are read ahead of the network.
+const READ_AHEAD: usize = 16;
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    let client = connect::present(global).await?;
+    let mut chat = Chat { quiet: global.quiet, places: Places::new(client.clone()), client };
+    let mut states = chat.client.state();
+    chat.state(&states.current())?;
+    let channels =
+        if args.channel.is_empty() { FIRST_CHANNEL.parse().into_iter().collect() } else { args.channel };
+    for name in channels {
+        chat.places.join(name, None);
+        chat.settle().await?;
+    }
+    let mut lines = read_input();
+    loop {
+        tokio::select! {
+            line = lines.recv(), if chat.places.takes_more() => match line {
+                Some(line) if chat.typed(&line)? => {}
+                Some(_) => break,
+                None => {
+                    // What is not through by then is told by nobody: the connection is gone or stuck.
+                    drop(tokio::time::timeout(LAST_WORDS, chat.settle()).await);
+                    break;
+                }
+            },
+            item = chat.places.next() => chat.item(item)?,
+            Some(state) = states.next() => chat.state(&state)?,
+        }
+    }
+    chat.client.close().await;
+    Ok(())
+}
+
+/// Lines of standard input, from a thread that ends with it.
+fn read_input() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(READ_AHEAD);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        // A terminal may give bytes that are no text; the line is still what the person typed.
+        while input.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            if sender.blocking_send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    lines
+}
+
+struct Chat {
+    client: Client,
+    places: Places,
+    quiet: bool,
+}
+
+impl Chat {
+    fn notice(&self, text: &str) {
+        if !self.quiet {
+            print::notice(text);
+        }
+    }
+
+    /// Carries on until nothing that was asked for is open.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        while self.places.is_waiting() {
+            let item = self.places.next().await;
+            self.item(item)?;
+        }
+        Ok(())
+    }
+
+    /// Whether to go on.
+    fn typed(&mut self, line: &str) -> Result<bool, Failure> {
+        match input::parse(line) {
+            None => {}
+            Some(Err(problem)) => print::notice(&problem),
+            Some(Ok(Typed::Quit)) => return Ok(false),
+            Some(Ok(Typed::Text(text))) => self.say(text),
+            Some(Ok(Typed::Join(channel, name))) => self.join(channel, name),
+            Some(Ok(Typed::Part(channel))) => self.part(channel),
+            Some(Ok(Typed::Name(name))) => self.places.speak_as(&name),
+            Some(Ok(Typed::Channels)) => self.channels(),
+            Some(Ok(Typed::Id)) => self.id(),
+            Some(Ok(Typed::Help(Some(usage)))) => print::notice(&format!("{:24} {}", usage.line, usage.does)),
+            Some(Ok(Typed::Help(None))) => {
+                for usage in &COMMANDS {
+                    print::notice(&format!("{:24} {}", usage.line, usage.does));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn say(&mut self, text: String) {
+        if !self.places.say(text) {
+            print::notice("not sent: join a channel first");
+        }
+    }
+
+    fn join(&mut self, channel: ChannelName, name: Option<UserName>) {
+        if self.places.go_to(&channel) {
+            if let Some(name) = &name {
+                self.places.speak_here_as(name);
+            }
+            self.notice(&format!("now in {}", clean::text(&channel.to_string())));
+        } else {
+            self.places.join(channel, name);
+        }
+    }
+
+    fn part(&mut self, channel: Option<ChannelName>) {
+        let Some(channel) = channel.or_else(|| self.places.current().cloned()) else {
+            return print::notice("you are in no channel");
+        };
+        if !self.places.part(&channel) {
+            print::notice(&format!("you are not in {}", clean::text(&channel.to_string())));
+        }
+    }
+
+    fn channels(&self) {
+        for (channel, is_current) in self.places.list() {
+            let star = if is_current { "*" } else { " " };
+            print::notice(&format!("{star} {}", clean::text(&channel.to_string())));
+        }
+        if self.places.list().next().is_none() {
+            print::notice("you are in no channel");
+        }
+    }
+
+    fn id(&self) {
+        print::notice(&format!("you     {}", self.client.id()));
+        print::notice(&format!("server  {}", self.client.server()));
+    }
+
+    fn item(&self, item: Item) -> Result<(), Failure> {
+        match item {
+            Item::Received(_, Received::Message(message)) => print::out(print::line(&message).as_bytes())?,
+            Item::Received(channel, Received::Missed(missed)) => {
+                self.notice(&print::missed(&channel, &missed))
+            }
+            Item::Received(..) => {}
+            Item::Joined(channel) => self.notice(&format!("joined {}", clean::text(&channel.to_string()))),
+            Item::NotJoined(channel, error) => {
+                print::notice(&format!("not joined {}: {error}", clean::text(&channel.to_string())))
+            }
+            Item::Left(channel) => self.notice(&format!("left {}", clean::text(&channel.to_string()))),
+            Item::Said(Outcome::Failed(error)) => print::notice(&format!("not sent: {error}")),
+            Item::Said(Outcome::Taken) => {}
+        }
+        Ok(())
+    }
+
+    /// Tells what became of the connection; one that has ended for good ends the chat.
+    fn state(&self, state: &State) -> Result<(), Failure> {
+        match state {
+            State::Connected { addr, .. } => self.notice(&format!("connected to {addr}")),
+            State::Waiting { retry, why } => {
+                let seconds = retry.as_secs_f32();
+                self.notice(&format!("connection lost; {}; next try in {seconds:.1} s", why.sentence()));
+            }
+            State::Closed { why } => return Err(Failure::ended(*why)),
+            _ => {}
+        }
+        Ok(())
+    }
+}

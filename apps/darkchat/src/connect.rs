@@ -1,0 +1,73 @@
+//! From flags to a connected client.
+
+use crate::args::Global;
+use crate::failure::{Failure, What};
+use crate::{clean, id, print};
+use darkchat_client::{Builder, Client, Note, Notes};
+use darkchat_crypto::system;
+use darkchat_proto::ServerAddr;
+use darkchat_transport_tcp::Tcp;
+use darkchat_transport_ws::Ws;
+use futures_util::StreamExt as _;
+
+/// For a command that sends and ends: a lost connection is its failure.
+pub(crate) async fn once(global: &Global) -> Result<Client, Failure> {
+    connect(global, |builder| builder.reconnect(false).announce(false)).await
+}
+
+/// For a command that listens: a lost connection is made again.
+pub(crate) async fn lasting(global: &Global) -> Result<Client, Failure> {
+    connect(global, |builder| builder.announce(false)).await
+}
+
+/// For a conversation: others see who is there.
+pub(crate) async fn present(global: &Global) -> Result<Client, Failure> {
+    connect(global, |builder| builder).await
+}
+
+async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Result<Client, Failure> {
+    let identity = id::load(global)?;
+    let mut builder = Client::builder(identity)
+        .transport(Tcp::default())
+        .transport(Ws::default())
+        .name(global.name.clone())
+        .network(global.network.clone());
+    if let Some(folder) = system::state_folder() {
+        builder = builder.known_servers(folder.join("known_servers"));
+    }
+    let mut servers = global.server.iter().map(|server| with_port(server.clone()));
+    let Some(first) = servers.next() else {
+        return Err(Failure::new(What::Connect, "no server to connect to, give --server"));
+    };
+    for server in servers {
+        builder = builder.also(server);
+    }
+    let client = choose(builder).connect(first).await?;
+    if !global.quiet {
+        tokio::spawn(tell(client.notes()));
+    }
+    Ok(client)
+}
+
+fn with_port(server: ServerAddr) -> ServerAddr {
+    ServerAddr { addr: server.addr.or_client_port(), key: server.key }
+}
+
+/// Tells a person what the client notes, until the client ends.
+async fn tell(mut notes: Notes) {
+    while let Some(note) = notes.next().await {
+        match note {
+            Note::FirstContact { addr, server } => {
+                print::notice(&format!("first contact with {addr}: its key is {server}"))
+            }
+            Note::ClockDiffers { .. } => {
+                print::notice(
+                    "your clock and the server's differ by more than two minutes; one of them is wrong",
+                );
+            }
+            Note::Draining => print::notice("the server is about to stop"),
+            Note::Text(text) => print::notice(&format!("the server says: {}", clean::text(&text))),
+            _ => {}
+        }
+    }
+}

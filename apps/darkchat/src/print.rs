@@ -1,0 +1,149 @@
+//! What stands on standard output: lines for people, JSON lines for programs.
+
+use crate::failure::Failure;
+use crate::{clean, format};
+use darkchat_client::{Cause, Content, Message, Missed, Sent, State};
+use darkchat_proto::ChannelName;
+use data_encoding::BASE64;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+/// Writes bytes and flushes, so that a reader gets each message at once.
+pub(crate) fn out(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// A notice for people, on standard error.
+pub(crate) fn notice(text: &str) {
+    // With standard error gone there is nobody left to tell.
+    drop(writeln!(std::io::stderr(), "-- {text}"));
+}
+
+/// A finished line for people: `13:02 #general ann~k7q2m9xa: hello`.
+pub(crate) fn line(message: &Message) -> String {
+    let time = format::local(message.time, "%H:%M");
+    let name = clean::name(message.name.as_str(), &message.from);
+    format!("{time} {} {name}: {}\n", message.channel, format::shown(&message.payload))
+}
+
+/// Every JSON line begins with its version.
+#[derive(Serialize)]
+struct Versioned<'a> {
+    v: u32,
+    #[serde(flatten)]
+    line: &'a Json,
+}
+
+/// One JSON object and a newline.
+pub(crate) fn json(line: &Json) -> Result<(), Failure> {
+    let mut bytes = serde_json::to_vec(&Versioned { v: 1, line }).map_err(std::io::Error::from)?;
+    bytes.push(b'\n');
+    out(&bytes)
+}
+
+/// The JSON lines of interfaces that programs read; the order of the fields is that of the documentation.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum Json {
+    State { state: &'static str, server: Option<String>, retry_ms: Option<u64> },
+    Joined { channel: String, spread: bool },
+    Message(Box<MessageLine>),
+    Missed { channel: String, from: Option<String>, count: Option<u64>, cause: &'static str },
+    Sent { channel: String, id: String, local: u32, servers: u32 },
+    Identity { id: String, mark: String, file: String },
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageLine {
+    channel: String,
+    id: String,
+    from: String,
+    name: String,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+}
+
+impl Json {
+    pub(crate) fn message(message: &Message) -> Self {
+        let (text, data) = match &message.payload {
+            Content::Text(text) => (Some(text.clone()), None),
+            other => (None, Some(BASE64.encode(other.as_bytes()))),
+        };
+        let headers = message.headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
+        Self::Message(Box::new(MessageLine {
+            channel: message.channel.to_string(),
+            id: message.id.to_string(),
+            from: message.from.to_string(),
+            name: message.name.as_str().to_owned(),
+            time: format::utc(message.time),
+            text,
+            data,
+            content_type: Some(message.content_type.clone()).filter(|kind| !kind.is_empty()),
+            headers: (!message.headers.is_empty()).then(|| headers.collect()),
+            reply_to: message.reply_to.map(|id| id.to_string()),
+        }))
+    }
+
+    pub(crate) fn missed(channel: &ChannelName, missed: &Missed) -> Self {
+        let cause = match missed.cause {
+            Cause::Slow => "slow",
+            Cause::Reconnect => "reconnect",
+            _ => "gap",
+        };
+        let from = missed.from.map(|user| user.to_string());
+        Self::Missed { channel: channel.to_string(), from, count: missed.count, cause }
+    }
+
+    pub(crate) fn joined(channel: &ChannelName, spread: bool) -> Self {
+        Self::Joined { channel: channel.to_string(), spread }
+    }
+
+    pub(crate) fn sent(channel: &ChannelName, sent: &Sent) -> Self {
+        let Sent { id, local, servers, .. } = sent;
+        Self::Sent { channel: channel.to_string(), id: id.to_string(), local: *local, servers: *servers }
+    }
+
+    pub(crate) fn identity(id: darkchat_proto::UserId, file: &std::path::Path) -> Self {
+        Self::Identity { id: id.to_string(), mark: id.mark(), file: file.display().to_string() }
+    }
+
+    /// `None` for the state before anything was tried.
+    pub(crate) fn state(state: &State) -> Option<Self> {
+        let (state, server, retry_ms) = match state {
+            State::Connecting { .. } => ("connecting", None, None),
+            State::Connected { server, .. } => ("connected", Some(server.to_string()), None),
+            State::Waiting { retry, .. } => ("waiting", None, u64::try_from(retry.as_millis()).ok()),
+            State::Closed { .. } => ("closed", None, None),
+            _ => return None,
+        };
+        Some(Self::State { state, server, retry_ms })
+    }
+}
+
+/// `missed … in #general`, with what is known.
+pub(crate) fn missed(channel: &ChannelName, missed: &Missed) -> String {
+    let count = match missed.count {
+        Some(1) => "1 message".to_owned(),
+        Some(count) => format!("{count} messages"),
+        None => "messages".to_owned(),
+    };
+    let of = missed.from.map_or_else(String::new, |user| format!(" of ~{}", user.mark()));
+    let why = match missed.cause {
+        Cause::Slow => "not read fast enough",
+        Cause::Reconnect => "while the connection was lost",
+        _ => "lost on the way",
+    };
+    format!("missed {count}{of} in {channel} ({why})")
+}

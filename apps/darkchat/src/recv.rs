@@ -1,0 +1,99 @@
+//! `darkchat recv`: prints what arrives, each message once.
+
+use crate::args::{Global, Recv};
+use crate::connect;
+use crate::failure::{Failure, What};
+use crate::print::{self, Json};
+use darkchat_client::{Channel, Message, Received, State};
+use darkchat_proto::ChannelName;
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
+
+/// Something to print.
+enum Item {
+    Received(ChannelName, Received<Message>),
+    State(State),
+}
+
+pub(crate) async fn run(global: &Global, args: &Recv) -> Result<(), Failure> {
+    let listening = listen(global, args);
+    match args.timeout {
+        None => listening.await,
+        Some(timeout) => match tokio::time::timeout(timeout, listening).await {
+            Ok(done) => done,
+            Err(_) if args.count.is_none() => Ok(()),
+            Err(_) => {
+                Err(Failure::new(What::Timeout, format!("fewer messages than asked for within {timeout:?}")))
+            }
+        },
+    }
+}
+
+async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
+    let client = connect::lasting(global).await?;
+    let mut items: SelectAll<BoxStream<'static, Item>> = SelectAll::new();
+    items.push(client.state().map(Item::State).boxed());
+    if args.json {
+        print_state(&client.state().current())?;
+    }
+    for name in &args.channel {
+        let channel = client.join(name.clone()).await?;
+        if args.json {
+            print::json(&Json::joined(name, channel.spread()))?;
+        }
+        items.push(received(channel));
+    }
+    let mut left = args.count;
+    while let Some(item) = items.next().await {
+        let printed = match item {
+            Item::State(state) => changed(args, &state)?,
+            Item::Received(name, received) => show(args, &name, &received)?,
+        };
+        left = left.map(|left| left.saturating_sub(u64::from(printed)));
+        if left == Some(0) {
+            break;
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+fn received(channel: Channel) -> BoxStream<'static, Item> {
+    let name = channel.name().clone();
+    channel.map(move |received| Item::Received(name.clone(), received)).boxed()
+}
+
+fn print_state(state: &State) -> Result<(), Failure> {
+    Json::state(state).map_or(Ok(()), |line| print::json(&line))
+}
+
+/// Whether a message was printed: never, but a connection that has ended for good ends the command.
+fn changed(args: &Recv, state: &State) -> Result<bool, Failure> {
+    if args.json {
+        print_state(state)?;
+    }
+    match state {
+        State::Closed { why } => Err(Failure::ended(*why)),
+        _ => Ok(false),
+    }
+}
+
+/// Whether a message was printed.
+fn show(args: &Recv, name: &ChannelName, received: &Received<Message>) -> Result<bool, Failure> {
+    match received {
+        Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
+        Received::Message(message) => {
+            match (&args.format, args.raw, args.json) {
+                (Some(format), ..) => print::out(&format.bytes(message))?,
+                (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
+                (None, false, true) => print::json(&Json::message(message))?,
+                (None, false, false) => print::out(print::line(message).as_bytes())?,
+            }
+            return Ok(true);
+        }
+        Received::Missed(missed) if args.json => print::json(&Json::missed(name, missed))?,
+        Received::Missed(missed) => print::notice(&print::missed(name, missed)),
+        _ => {}
+    }
+    Ok(false)
+}

@@ -1,0 +1,69 @@
+//! `darkchat send`: one message, or one a line, from an argument, standard input or a file.
+
+use crate::args::{Global, Send};
+use crate::connect;
+use crate::failure::{Failure, What};
+use crate::print::{self, Json};
+use darkchat_client::Payload;
+use darkchat_proto::limits::MAX_PAYLOAD;
+use std::io::Read as _;
+
+/// What is sent, read whole: a message that is too long fails before anything is sent.
+fn messages(args: &Send) -> Result<Vec<Vec<u8>>, Failure> {
+    let is_input = args.file.is_none() && args.text.as_deref().is_none_or(|text| text == "-");
+    let bytes = match (&args.file, &args.text) {
+        (Some(file), _) => std::fs::read(file)
+            .map_err(|error| Failure::new(What::Io, format!("cannot read {}: {error}", file.display())))?,
+        (None, Some(text)) if !is_input => text.clone().into_bytes(),
+        _ => read_input()?,
+    };
+    let messages = if args.each_line {
+        let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+    } else {
+        vec![bytes.strip_suffix(b"\n").filter(|_| is_input).map(<[u8]>::to_vec).unwrap_or(bytes)]
+    };
+    if messages.iter().all(Vec::is_empty) {
+        return Err(Failure::Usage("there is nothing to send: the message is empty".to_owned()));
+    }
+    match messages.iter().find(|message| message.len() > MAX_PAYLOAD) {
+        Some(long) => Err(Failure::new(
+            What::TooLarge,
+            format!("a message has at most {MAX_PAYLOAD} bytes, this one has: {}", long.len()),
+        )),
+        None => Ok(messages),
+    }
+}
+
+fn read_input() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Valid UTF-8 goes as text, other bytes as data.
+fn payload(bytes: Vec<u8>) -> Payload {
+    match String::from_utf8(bytes) {
+        Ok(text) => Payload::from(text),
+        Err(error) => Payload::from(error.into_bytes()),
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: &Send) -> Result<(), Failure> {
+    let messages = messages(args)?;
+    let client = connect::once(global).await?;
+    let late = || Failure::new(What::Timeout, format!("not done within {:?}", args.timeout));
+    let sent = async {
+        let channel = client.join(args.channel.clone()).await?;
+        for message in messages {
+            let sent = channel.send(payload(message)).await?;
+            if args.json {
+                print::json(&Json::sent(channel.name(), &sent))?;
+            }
+        }
+        Ok(channel.leave().await?)
+    };
+    let done = tokio::time::timeout(args.timeout, sent).await.unwrap_or_else(|_| Err(late()));
+    client.close().await;
+    done
+}

@@ -1,0 +1,293 @@
+//! Real programs on loopback: servers and clients as child processes that end with the test.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses a part; a failed step fails the test"
+)]
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Longer than anything here takes on a loaded machine: only a failure waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder that goes when the test ends.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("darkchat-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// The server program, which another package builds.
+fn darkchatd() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = Path::new(env!("CARGO_BIN_EXE_darkchat")).with_file_name("darkchatd");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "darkchatd"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(
+            build.status().unwrap().success() && program.exists(),
+            "no server program at {}",
+            program.display()
+        );
+        program
+    })
+}
+
+/// Lines of a child's stream, as they come.
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl std::io::Read + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next line; `None` at the end of the stream.
+    pub(crate) fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+        }
+    }
+
+    /// Lines up to one that holds all of `words`; gives that one.
+    pub(crate) fn until(&self, words: &[&str]) -> String {
+        let mut seen = Vec::new();
+        while let Some(line) = self.next() {
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("the stream ended without {words:?}: {seen:#?}");
+    }
+
+    /// All lines to the end of the stream.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+/// A running program.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) input: Option<ChildStdin>,
+    pub(crate) out: Lines,
+    pub(crate) err: Lines,
+}
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["DARKCHAT_SERVER", "DARKCHAT_NAME", "DARKCHAT_NETWORK", "DARKCHAT_IDENTITY"] {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take();
+        let out = Lines::of(child.stdout.take().unwrap());
+        let err = Lines::of(child.stderr.take().unwrap());
+        Self { child, input, out, err }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        drop(self.input.take());
+        self.child.wait().unwrap()
+    }
+
+    /// The exit code; fails if a signal ended the program.
+    pub(crate) fn code(&mut self) -> i32 {
+        self.wait().code().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The three kinds of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp,
+    Ws,
+    Full,
+}
+
+/// A server with its own key on ports that the system chose.
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) id: String,
+    pub(crate) clients: Vec<String>,
+    pub(crate) peers: String,
+}
+
+impl Server {
+    pub(crate) fn start(kind: Kind, more: &[&str]) -> Self {
+        let mut command = Command::new(darkchatd());
+        command.args(["--ephemeral", "--prompt", "always"]);
+        if !more.contains(&"--peer-listen") {
+            command.args(["--peer-listen", "0"]);
+        }
+        let own_port = more.contains(&"--tcp");
+        command.args(match kind {
+            Kind::Tcp if own_port => &[][..],
+            Kind::Tcp => &["--tcp", "0"],
+            Kind::Ws => &["--ws", "0"],
+            Kind::Full => &["--tcp", "0", "--ws", "0"],
+        });
+        let program = Program::start(command.args(more));
+        let mut server = Self { program, id: String::new(), clients: Vec::new(), peers: String::new() };
+        loop {
+            let line =
+                server.program.out.next().unwrap_or_else(|| panic!("{:#?}", server.program.err.rest()));
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["id", id] => server.id = id.to_owned(),
+                ["clients", addr] => server.clients.push(addr.to_owned()),
+                ["peers", addr] => server.peers = addr.to_owned(),
+                ["ready"] => return server,
+                _ => {}
+            }
+        }
+    }
+
+    /// A client address that begins with this scheme.
+    pub(crate) fn addr(&self, scheme: &str) -> &str {
+        self.clients.iter().find(|addr| addr.starts_with(scheme)).unwrap()
+    }
+
+    /// The first client address.
+    pub(crate) fn any(&self) -> &str {
+        &self.clients[0]
+    }
+
+    /// Says a line at the prompt and gives the lines of the reply.
+    pub(crate) fn ask(&mut self, line: &str) -> Vec<String> {
+        self.program.say(line);
+        let mut reply = Vec::new();
+        loop {
+            match self.program.out.next().unwrap() {
+                line if line.is_empty() => return reply,
+                line => reply.push(line),
+            }
+        }
+    }
+
+    pub(crate) fn peer_with(&mut self, other: &Self) {
+        let reply = self.ask(&format!("connect {}", other.peers));
+        assert!(reply[0].contains(&format!("connected {}", other.id)), "{reply:?}");
+    }
+
+    /// A raw connection to a client port.
+    pub(crate) fn raw(&self, scheme: &str) -> TcpStream {
+        let host =
+            self.addr(scheme).trim_start_matches(scheme).trim_start_matches("://").trim_end_matches("/ws");
+        let stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+/// The client program with a throw-away key.
+pub(crate) fn client(server: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
+    command.args(["--ephemeral", "--server", server]);
+    command
+}
+
+/// A listener that prints JSON, and that has joined.
+pub(crate) fn listen(server: &str, channel: &str, more: &[&str]) -> Program {
+    let program = Program::start(client(server).args(["recv", "--json", "-c", channel]).args(more));
+    program.out.until(&["\"joined\"", channel]);
+    program
+}
+
+/// Sends one message as `name`; gives the `sent` line.
+pub(crate) fn send(server: &str, channel: &str, name: &str, text: &str) -> Value {
+    let out = client(server).args(["send", "--json", "--name", name, "-c", channel, text]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// The next message that a JSON listener prints.
+pub(crate) fn heard(listener: &Program) -> Value {
+    let line = listener.out.until(&["\"type\":\"message\""]);
+    serde_json::from_str(&line).unwrap()
+}
+
+/// All that a connection gives until it is closed.
+pub(crate) fn read_all(mut stream: TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    drop(stream.read_to_end(&mut all));
+    all
+}
+
+/// The message with this text.
+pub(crate) fn heard_text(listener: &Program, text: &str) -> Value {
+    let line = listener.out.until(&["\"type\":\"message\"", &Value::from(text).to_string()]);
+    serde_json::from_str(&line).unwrap()
+}
+
+/// Sends probes until a message from here goes to this many other servers.
+pub(crate) fn reach(server: &str, channel: &str, servers: u64) {
+    while send(server, channel, "", "probe")["servers"].as_u64().unwrap() < servers {}
+}
+
+/// The server program without any flags.
+pub(crate) fn server() -> Command {
+    Command::new(darkchatd())
+}

@@ -1,0 +1,106 @@
+//! How servers end, and what those who were connected see of it.
+
+mod common;
+
+use common::{Folder, Kind, Program, Server, client, heard_text, listen, send};
+use std::process::Command;
+
+#[test]
+fn exit_interrupt_and_term_end_a_server_politely() {
+    for ending in ["exit", "INT", "TERM"] {
+        let mut server = Server::start(Kind::Full, &[]);
+        let listener = listen(server.any(), "#bye", &[]);
+        match ending {
+            "exit" => server.program.say("exit"),
+            signal => server.program.signal(signal),
+        }
+        listener.out.until(&["\"waiting\""]);
+        assert_eq!(server.program.code(), 0, "{ending}");
+    }
+}
+
+#[test]
+fn clients_that_know_another_address_go_there() {
+    let mut first = Server::start(Kind::Tcp, &[]);
+    let second = Server::start(Kind::Ws, &[]);
+    let both = format!("{},{}", first.any(), second.any());
+    let listener = listen(&both, "#move", &[]);
+    first.program.signal("TERM");
+    assert_eq!(first.program.code(), 0);
+    listener.out.until(&["\"connected\"", &second.id]);
+    while send(second.any(), "#move", "", "are you here?")["local"] == 0 {}
+    heard_text(&listener, "are you here?");
+}
+
+#[test]
+fn people_are_told_why_the_connection_went() {
+    let mut server = Server::start(Kind::Tcp, &[]);
+    let chat = Program::start(client(server.any()).args(["chat"]));
+    chat.err.until(&["-- joined #general"]);
+    server.program.signal("TERM");
+    chat.err.until(&["-- connection lost; ", "the server stops"]);
+    assert_eq!(server.program.code(), 0);
+}
+
+#[test]
+fn the_end_of_standard_input_ends_no_server() {
+    let mut server = Server::start(Kind::Tcp, &[]);
+    assert_eq!(server.ask("peers"), ["(none)"]);
+    drop(server.program.input.take());
+    let listener = listen(server.any(), "#still", &[]);
+    send(server.any(), "#still", "", "here");
+    heard_text(&listener, "here");
+}
+
+#[test]
+fn a_second_server_with_the_same_key_is_told_what_to_do() {
+    let folder = Folder::new();
+    let key = folder.path().join("server.key");
+    let start = |command: &mut Command| {
+        Program::start(
+            command.args(["--tcp", "0", "--peer-listen", "0", "--prompt", "never", "--key"]).arg(&key),
+        )
+    };
+    let first = start(&mut common::server());
+    first.out.until(&["ready"]);
+    let mut second = start(&mut common::server());
+    let told = second.err.rest().join("\n");
+    assert!(told.contains("--key") && told.contains("--ephemeral"), "{told}");
+    assert_eq!(second.code(), 1);
+}
+
+#[test]
+fn an_address_that_is_taken_is_exit_three_and_nothing_stays_bound() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let taken = server.any().trim_start_matches("tcp://");
+    let out = common::server()
+        .args(["--ephemeral", "--prompt", "never", "--ws", "0", "--peer-listen", "0", "--tcp", taken])
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(3), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains(taken));
+}
+
+#[test]
+fn the_ports_file_holds_the_start_report() {
+    let folder = Folder::new();
+    let file = folder.path().join("ports.json");
+    let server = Server::start(Kind::Full, &["--ports-file", file.to_str().unwrap()]);
+    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!((&ports["v"], &ports["id"]), (&1.into(), &server.id.clone().into()));
+    assert_eq!(ports["clients"].as_array().unwrap().len(), 2);
+    assert_eq!((&ports["peers"][0], &ports["limits"]), (&server.peers.clone().into(), &"trusted".into()));
+    assert_eq!(ports["pid"], server.program.pid());
+}
+
+#[test]
+fn limits_are_printed_as_names_and_values() {
+    let limits = |profile: &str| {
+        let out = common::server().args(["--print-limits", "--budget", profile]).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let public = limits("public");
+    assert!(public.lines().all(|line| line.split(' ').count() == 2), "{public}");
+    assert!(public.contains("profile public\n") && public.contains("max_frame 73728\n"));
+    assert_ne!(public, limits("trusted"));
+}

@@ -1,0 +1,277 @@
+//! The server's flags: one table for the command line, the environment and `--help`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use darkchat_proto::{Addr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A darkchat server: it carries messages and keeps none.
+///
+/// Without flags it takes terminal clients on 8545, WebSocket clients on 8546 and other servers on 30303, all on
+/// loopback. With only --tcp, or only --ws, it takes only such clients; every kind of server peers with every kind.
+#[derive(Debug, Parser)]
+#[command(
+    name = "darkchatd",
+    version,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the server's key, or make one.
+    Id {
+        /// What to do; show is the default.
+        #[command(subcommand)]
+        action: Option<IdAction>,
+        #[command(flatten)]
+        options: IdOptions,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdAction {
+    /// Print the key.
+    Show,
+    /// Make a key file and print the key; an existing file is never overwritten.
+    New,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdOptions {
+    /// The key file; server.key in the folder of darkchat if not given.
+    #[arg(long, value_name = "FILE", env = "DARKCHATD_KEY", global = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
+pub(crate) struct Run {
+    /// Take terminal clients over TCP [default: 127.0.0.1:8545].
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "8545", env = "DARKCHATD_TCP")]
+    pub(crate) tcp: Option<TcpListen>,
+    /// Take clients over WebSocket [default: 127.0.0.1:8546].
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "8546", env = "DARKCHATD_WS")]
+    pub(crate) ws: Option<WsListen>,
+    /// Where other servers reach this one [default: 127.0.0.1:30303].
+    #[arg(long, value_name = "HOST:PORT", env = "DARKCHATD_PEER_LISTEN", conflicts_with = "no_peer_listen")]
+    pub(crate) peer_listen: Option<PeerListen>,
+    /// Do not listen for other servers; only dial them.
+    #[arg(long, env = "DARKCHATD_NO_PEER_LISTEN")]
+    pub(crate) no_peer_listen: bool,
+    /// Dial this server and keep the link; may be given again.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DARKCHATD_CONNECT")]
+    pub(crate) connect: Vec<ServerAddr>,
+    /// The key file; server.key in the folder of darkchat if not given.
+    #[arg(long, value_name = "FILE", env = "DARKCHATD_KEY", conflicts_with = "ephemeral")]
+    pub(crate) key: Option<PathBuf>,
+    /// A fresh key in memory only.
+    #[arg(long, env = "DARKCHATD_EPHEMERAL")]
+    pub(crate) ephemeral: bool,
+    /// The network that the server belongs to.
+    #[arg(long, value_name = "NAME", default_value = "main", env = "DARKCHATD_NETWORK")]
+    pub(crate) network: Network,
+    /// Permit dialling private addresses learnt from peers [default: while all own listeners are on loopback].
+    #[arg(long, env = "DARKCHATD_LAN", conflicts_with = "no_lan")]
+    pub(crate) lan: bool,
+    /// Never dial private addresses learnt from peers.
+    #[arg(long, env = "DARKCHATD_NO_LAN")]
+    pub(crate) no_lan: bool,
+    /// Which limits to apply; trusted is a hundred times public [default: trusted while all own listeners are on loopback].
+    #[arg(long, value_name = "PROFILE", env = "DARKCHATD_BUDGET")]
+    pub(crate) budget: Option<Budget>,
+    /// Print the limits that would be in force, as NAME VALUE lines, and stop.
+    #[arg(long)]
+    pub(crate) print_limits: bool,
+    /// How long a connection may take until it is up; at most 300s, for people who log in by hand.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = handshake_timeout, env = "DARKCHATD_HANDSHAKE_TIMEOUT")]
+    pub(crate) handshake_timeout: Duration,
+    /// Read the operator's commands from standard input.
+    #[arg(long, value_name = "WHEN", default_value = "auto", env = "DARKCHATD_PROMPT")]
+    pub(crate) prompt: Prompt,
+    /// Write the start report as JSON to this file.
+    #[arg(long, value_name = "FILE", env = "DARKCHATD_PORTS_FILE")]
+    pub(crate) ports_file: Option<PathBuf>,
+    /// How much to log on standard error.
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "DARKCHATD_LOG_LEVEL")]
+    pub(crate) log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Budget {
+    Public,
+    Trusted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prompt {
+    /// When standard input and output are terminals.
+    Auto,
+    /// From any standard input; only replies are printed, each closed by an empty line.
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    pub(crate) const fn level(self) -> tracing::Level {
+        match self {
+            Self::Error => tracing::Level::ERROR,
+            Self::Warn => tracing::Level::WARN,
+            Self::Info => tracing::Level::INFO,
+            Self::Debug => tracing::Level::DEBUG,
+            Self::Trace => tracing::Level::TRACE,
+        }
+    }
+}
+
+/// Where to listen: the scheme and default port come with the flag.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Listen<const PORT: u16>(Addr);
+
+pub(crate) type TcpListen = Listen<PORT_TCP>;
+pub(crate) type WsListen = Listen<PORT_WS>;
+pub(crate) type PeerListen = Listen<PORT_PEER>;
+
+impl<const PORT: u16> Listen<PORT> {
+    const SCHEME: &str = if PORT == PORT_WS { "ws" } else { "tcp" };
+
+    pub(crate) fn into_addr(self) -> Addr {
+        self.0
+    }
+
+    pub(crate) fn standard() -> Self {
+        let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], PORT));
+        Self(Addr::from_socket(Self::SCHEME, loopback))
+    }
+}
+
+impl<const PORT: u16> fmt::Debug for Listen<PORT> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl<const PORT: u16> std::str::FromStr for Listen<PORT> {
+    type Err = String;
+
+    /// Reads `HOST:PORT`, `HOST`, or a bare number, which is a port on loopback.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains("://") || text.contains('@') {
+            return Err(format!("a place to listen is HOST:PORT or a port number: {text}"));
+        }
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let port = text.parse().map_err(|_| format!("a port is a number from 0 to 65535: {text}"))?;
+            return Ok(Self(Self::standard().0.with_port(port)));
+        }
+        let addr: Addr = format!("{}://{text}", Self::SCHEME).parse().map_err(|error| format!("{error}"))?;
+        let port = addr.port().unwrap_or(PORT);
+        Ok(Self(addr.with_port(port)))
+    }
+}
+
+/// What the listener flags come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listeners {
+    pub(crate) clients: Vec<Addr>,
+    pub(crate) peers: Option<Addr>,
+}
+
+impl Run {
+    /// Neither --tcp nor --ws means both.
+    pub(crate) fn listeners(&self) -> Listeners {
+        let neither = self.tcp.is_none() && self.ws.is_none();
+        let tcp = self.tcp.clone().or_else(|| neither.then(Listen::standard)).map(Listen::into_addr);
+        let ws = self.ws.clone().or_else(|| neither.then(Listen::standard)).map(Listen::into_addr);
+        let peers = self.peer_listen.clone().unwrap_or_else(Listen::standard).into_addr();
+        Listeners {
+            clients: tcp.into_iter().chain(ws).collect(),
+            peers: (!self.no_peer_listen).then_some(peers),
+        }
+    }
+}
+
+impl Listeners {
+    /// Whether nobody else's machine can reach us.
+    pub(crate) fn are_loopback(&self) -> bool {
+        self.clients.iter().chain(&self.peers).all(Addr::is_loopback)
+    }
+}
+
+/// The longest time that a person may need to log in by hand.
+const MAX_HANDSHAKE: Duration = Duration::from_secs(300);
+
+fn handshake_timeout(text: &str) -> Result<Duration, String> {
+    let time = darkchat_proto::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() || time > MAX_HANDSHAKE {
+        return Err(format!("between 1ms and 300s: {text}"));
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn listeners(line: &str) -> Vec<String> {
+        let cli = Cli::try_parse_from(std::iter::once("darkchatd").chain(line.split_whitespace())).unwrap();
+        let Listeners { clients, peers } = cli.run.listeners();
+        clients.iter().chain(&peers).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_table_of_flags_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_three_kinds_of_server_come_from_two_flags() {
+        let peers = "tcp://127.0.0.1:30303";
+        assert_eq!(listeners(""), ["tcp://127.0.0.1:8545", "ws://127.0.0.1:8546/ws", peers]);
+        assert_eq!(listeners("--tcp"), ["tcp://127.0.0.1:8545", peers]);
+        assert_eq!(listeners("--ws"), ["ws://127.0.0.1:8546/ws", peers]);
+        assert_eq!(listeners("--tcp --ws"), ["tcp://127.0.0.1:8545", "ws://127.0.0.1:8546/ws", peers]);
+    }
+
+    #[test]
+    fn a_value_replaces_the_default_and_a_bare_number_is_a_port_on_loopback() {
+        assert_eq!(listeners("--tcp 0.0.0.0:9000 --no-peer-listen"), ["tcp://0.0.0.0:9000"]);
+        assert_eq!(listeners("--ws [::1]:0 --peer-listen 0"), ["ws://[::1]:0/ws", "tcp://127.0.0.1:0"]);
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_wrong_with_which_value() {
+        for (line, says) in [
+            ("--tcp 70000", "70000"),
+            ("--tcp tcp://x:1", "tcp://x:1"),
+            ("--handshake-timeout 301s", "301s"),
+            ("--handshake-timeout 5", "5"),
+            ("--connect ftp", "127"),
+        ] {
+            let words = std::iter::once("darkchatd").chain(line.split_whitespace());
+            match Cli::try_parse_from(words) {
+                Err(error) => assert!(error.to_string().contains(says), "{error}"),
+                Ok(cli) => assert_eq!(line, "--connect ftp", "{cli:?}"),
+            }
+        }
+    }
+}

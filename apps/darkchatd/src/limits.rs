@@ -1,0 +1,37 @@
+//! `--print-limits`: every limit in force, as `NAME VALUE` lines that tests and operators read.
+
+use darkchat_proto::limits as wire;
+use darkchat_server::{Limits, Profile};
+use std::fmt::Write as _;
+
+/// The lines, one limit each; numbers are bytes, counts, or carry their unit in the name.
+pub(crate) fn lines(profile: Profile) -> String {
+    let mut out = String::new();
+    let name = match profile {
+        Profile::Trusted => "trusted",
+        _ => "public",
+    };
+    let _ = writeln!(out, "profile {name}");
+    for (name, value) in wire_limits().into_iter().chain(Limits::of(profile).rows()) {
+        let _ = writeln!(out, "{name} {value}");
+    }
+    out
+}
+
+fn wire_limits() -> Vec<(&'static str, u64)> {
+    let rows = [
+        ("max_unit", wire::MAX_UNIT),
+        ("max_handshake_unit", wire::MAX_HANDSHAKE_UNIT),
+        ("max_frame", wire::MAX_FRAME),
+        ("max_deliver", wire::MAX_DELIVER),
+        ("max_payload", wire::MAX_PAYLOAD),
+        ("max_entries", wire::MAX_ENTRIES),
+        ("max_headers", wire::MAX_HEADERS),
+        ("max_join", wire::MAX_JOIN),
+        ("max_name", wire::MAX_NAME),
+        ("max_channel_name", wire::MAX_CHANNEL_NAME),
+        ("max_record", wire::MAX_RECORD),
+        ("max_dst", wire::MAX_DST),
+    ];
+    rows.into_iter().map(|(name, value)| (name, u64::try_from(value).unwrap_or(u64::MAX))).collect()
+}

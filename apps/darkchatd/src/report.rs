@@ -1,0 +1,113 @@
+//! The start report: what a person or a script must know to reach the server.
+
+use darkchat_proto::{Addr, Network, ServerId};
+use serde::Serialize;
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+
+/// What was really bound, under which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) id: ServerId,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Addr>,
+    pub(crate) peers: Vec<Addr>,
+    pub(crate) limits: &'static str,
+}
+
+impl fmt::Display for Report {
+    /// One `word value` a line; `ready` is not among them, because the ports file comes before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "id       {}", self.id)?;
+        writeln!(f, "network  {}", self.network)?;
+        for addr in &self.clients {
+            writeln!(f, "clients  {addr}")?;
+        }
+        for addr in &self.peers {
+            writeln!(f, "peers    {addr}")?;
+        }
+        writeln!(f, "limits   {}", self.limits)
+    }
+}
+
+/// The same for programs.
+#[derive(Debug, Serialize)]
+struct PortsFile<'a> {
+    v: u32,
+    pid: u32,
+    id: String,
+    network: &'a str,
+    clients: Vec<String>,
+    web: Vec<String>,
+    peers: Vec<String>,
+    limits: &'a str,
+}
+
+impl Report {
+    /// Writes the report as JSON, under a temporary name first, so that a reader sees all or nothing.
+    ///
+    /// # Errors
+    /// The file system's; the named file is then as it was.
+    pub(crate) fn write_ports_file(&self, path: &Path) -> std::io::Result<()> {
+        let texts = |addrs: &[Addr]| addrs.iter().map(ToString::to_string).collect();
+        let file = PortsFile {
+            v: 1,
+            pid: std::process::id(),
+            id: self.id.to_string(),
+            network: self.network.as_str(),
+            clients: texts(&self.clients),
+            web: Vec::new(),
+            peers: texts(&self.peers),
+            limits: self.limits,
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", file.pid));
+        let temporary = path.with_file_name(name);
+        let mut out = std::fs::File::create(&temporary)?;
+        serde_json::to_writer(&mut out, &file)?;
+        out.write_all(b"\n")?;
+        out.sync_all()?;
+        std::fs::rename(&temporary, path)
+    }
+
+    /// What a person can type next, for a terminal.
+    pub(crate) fn next_steps(&self) -> String {
+        let mut out = String::from("\n");
+        if let Some(addr) = self.clients.first() {
+            out.push_str(&format!("  chat here:       darkchat chat --server {addr}\n"));
+        }
+        if let Some(addr) = self.peers.first() {
+            out.push_str(&format!("  peer with this:  darkchatd --connect {addr}\n"));
+        }
+        out.push_str("  commands:        help, connect, peers, clients, channels, exit\n");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            id: ServerId::new([7; 32]),
+            network: Network::default(),
+            clients: vec!["tcp://127.0.0.1:8545".parse().unwrap(), "ws://127.0.0.1:8546".parse().unwrap()],
+            peers: vec!["tcp://127.0.0.1:30303".parse().unwrap()],
+            limits: "trusted",
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_word_and_a_value() {
+        let text = report().to_string();
+        let words: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        assert!(words.iter().all(|line| line.len() == 2));
+        assert_eq!(
+            words.iter().map(|line| line[0]).collect::<Vec<_>>(),
+            ["id", "network", "clients", "clients", "peers", "limits"]
+        );
+        assert_eq!(words[3][1], "ws://127.0.0.1:8546/ws");
+    }
+}

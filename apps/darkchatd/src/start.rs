@@ -1,0 +1,115 @@
+//! From arguments to a running server, and from a signal to its end.
+
+use crate::args::{Budget, Prompt, Run};
+use crate::prompt::Style;
+use crate::report::Report;
+use crate::signals::Signals;
+use crate::{id, log, print, prompt};
+use anyhow::Context as _;
+use darkchat_crypto::Identity;
+use darkchat_crypto::system::KeyLock;
+use darkchat_proto::{Addr, ServerAddr};
+use darkchat_server::{Accept, Profile, Server};
+use darkchat_transport_tcp::Tcp;
+use darkchat_transport_ws::Ws;
+
+/// The limits in force: as asked for, else those for strangers unless all listeners are on loopback.
+pub(crate) fn profile(run: &Run) -> Profile {
+    match run.budget {
+        Some(Budget::Public) => Profile::Public,
+        Some(Budget::Trusted) => Profile::Trusted,
+        None if run.listeners().are_loopback() => Profile::Trusted,
+        None => Profile::Public,
+    }
+}
+
+fn key(run: &Run) -> anyhow::Result<(Identity, Option<KeyLock>)> {
+    if run.ephemeral {
+        return Ok((Identity::generate(), None));
+    }
+    let path = run.key.clone().map_or_else(id::default_key, Ok)?;
+    let (identity, lock) = Identity::load_or_create_locked(&path)
+        .context("for a second server on this machine, give it --key FILE or --ephemeral")?;
+    Ok((identity, Some(lock)))
+}
+
+async fn start(run: &Run, identity: Identity) -> anyhow::Result<Server> {
+    let listeners = run.listeners();
+    let mut builder = Server::builder(identity)
+        .transport(Tcp::default())
+        .transport(Ws::default())
+        .network(run.network.clone())
+        .profile(profile(run))
+        .handshake_timeout(run.handshake_timeout);
+    for addr in listeners.clients {
+        builder = builder.listen(addr, Accept::Clients);
+    }
+    if let Some(addr) = listeners.peers {
+        builder = builder.listen(addr, Accept::Peers);
+    }
+    for ServerAddr { addr, key } in run.connect.clone() {
+        builder = builder.peer(ServerAddr { addr: addr.or_peer_port(), key });
+    }
+    Ok(builder.start().await?)
+}
+
+fn report(run: &Run, server: &Server) -> Report {
+    let taking = |wanted: Accept| -> Vec<Addr> {
+        server.addrs().into_iter().filter(|(_, accept)| *accept == wanted).map(|(addr, _)| addr).collect()
+    };
+    let limits = if profile(run) == Profile::Trusted { "trusted" } else { "public" };
+    Report {
+        id: server.id(),
+        network: run.network.clone(),
+        clients: taking(Accept::Clients),
+        peers: taking(Accept::Peers),
+        limits,
+    }
+}
+
+/// Runs a server until a signal or the prompt's `exit`.
+///
+/// # Errors
+/// The key file's, [`StartError`](darkchat_server::StartError) for an address that cannot be bound, and those of
+/// the ports file and standard output.
+pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
+    let logs = log::LogLines::default();
+    log::start(run.log_level.level(), logs.clone());
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let (identity, _lock) = key(&run)?;
+    let server = start(&run, identity).await?;
+    let report = report(&run, &server);
+    print(&report.to_string())?;
+    if let Some(path) = &run.ports_file {
+        report
+            .write_ports_file(path)
+            .with_context(|| format!("cannot write the ports file {}", path.display()))?;
+    }
+    print("ready\n")?;
+    let style = match run.prompt {
+        Prompt::Auto => Style::of_terminal(),
+        Prompt::Always => Some(Style::always()),
+        Prompt::Never => None,
+    };
+    let handle = server.clone();
+    let exit = async {
+        match style {
+            None => std::future::pending().await,
+            Some(style) => {
+                if style == Style::Terminal {
+                    print(&report.next_steps())?;
+                }
+                prompt::serve(handle, run.network.clone(), prompt::read(style, logs.clone())).await;
+                Ok::<(), anyhow::Error>(())
+            }
+        }
+    };
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, "stopping"),
+        done = exit => done?,
+    }
+    tokio::select! {
+        () = server.run_until(std::future::ready(())) => Ok(()),
+        signal = signals.next() => std::process::exit(128_i32.saturating_add(signal)),
+    }
+}
