@@ -22,15 +22,13 @@ pub(crate) struct NotDialled {
     pub(crate) error: PeerError,
 }
 
-impl NotDialled {
-    /// What the node learns of it.
-    pub(crate) fn code(&self) -> Code {
-        match &self.error {
-            PeerError::Handshake { source, .. } => source.code(),
-            PeerError::HungUp { .. } => Code::Truncated,
-            PeerError::Refused { code, .. } => *code,
-            _ => Code::Unreachable,
-        }
+/// What the node learns of a dial that came to nothing.
+pub(crate) const fn code(error: &PeerError) -> Code {
+    match error {
+        PeerError::Handshake { source, .. } => source.code(),
+        PeerError::HungUp { .. } => Code::Truncated,
+        PeerError::Refused { code, .. } => *code,
+        _ => Code::Unreachable,
     }
 }
 

@@ -1,20 +1,21 @@
 //! The loop: the only caller of `Node::handle`. It waits for inputs and for nothing else.
 
 mod turn;
+mod wishes;
 
-use crate::PeerError;
 use crate::clock::{self, Wall};
-use crate::dial;
+use crate::dial::{self, NotDialled};
 use crate::link::{NewLink, observed};
 use crate::shared::{Arrival, Shared};
+use crate::{LinkId, PeerError};
 use darkchat_node::{DialId, Event, Input, Node, Output};
-use darkchat_proto::{Addr, Code, Frame, Kind, ServerAddr, ServerId, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use darkchat_proto::{Code, Frame, Kind, ServerAddr, Time};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use turn::Turn;
+use wishes::Wishes;
 
 /// Facts handled in one turn, so that what they cause leaves while the next ones come.
 const TURN_ARRIVALS: usize = 256;
@@ -28,20 +29,8 @@ pub(crate) struct Loop {
     wall: Wall,
     /// Peers to dial from the start.
     configured: Vec<ServerAddr>,
-    /// Addresses that the operator wants linked: configured, or linked once at the prompt.
-    kept: BTreeSet<Addr>,
-    dials: BTreeMap<DialId, Addr>,
-    asked: Vec<Asked>,
-    /// Why the dial whose failure the node is being told of failed.
-    failure: Option<(Addr, PeerError)>,
+    wishes: Wishes,
     is_draining: bool,
-}
-
-/// Somebody waits to hear whether an address could be linked.
-#[derive(Debug)]
-struct Asked {
-    addr: Addr,
-    answer: oneshot::Sender<Result<ServerId, PeerError>>,
 }
 
 impl Loop {
@@ -50,17 +39,14 @@ impl Loop {
         arrivals: mpsc::Receiver<Arrival>,
         configured: Vec<ServerAddr>,
     ) -> Self {
-        let kept = configured.iter().map(|peer| peer.addr.clone()).collect();
+        let wishes = Wishes::new(&configured);
         Self {
             shared,
             arrivals,
             turn: Turn::default(),
             wall: Wall::default(),
             configured,
-            kept,
-            dials: BTreeMap::new(),
-            asked: Vec::new(),
-            failure: None,
+            wishes,
             is_draining: false,
         }
     }
@@ -134,23 +120,24 @@ impl Loop {
         match arrival {
             Arrival::Frame { link, frame } => node.handle(now, Input::Frame { link, frame }),
             Arrival::Opened(new) => self.open(node, now, *new),
-            Arrival::Closed { link, why } => {
-                if let Some(bytes) = self.turn.remove(link) {
-                    node.handle(now, Input::Flushed { link, bytes });
-                }
-                node.handle(now, Input::Closed { link, why });
-            }
+            Arrival::Closed { link, why } => self.closed(node, now, link, why),
             Arrival::NotDialled(failed) => {
-                let (dial, why) = (failed.dial, failed.code());
-                self.failure = self.dials.remove(&dial).map(|addr| (addr, failed.error));
+                let NotDialled { dial, error } = *failed;
+                let why = dial::code(&error);
+                self.wishes.not_dialled(dial, error);
                 node.handle(now, Input::DialFailed { dial, why });
-                // In case the node has nothing to say of it.
                 self.carry_out(node, now);
-                if let Some((addr, error)) = self.failure.take() {
-                    self.answer_failure(node, now, &addr, error);
+                if let Some((addr, error)) = self.wishes.take_failure()
+                    && self.wishes.failed_for(&addr, error)
+                {
+                    node.handle(now, Input::Unpeer(addr));
                 }
             }
-            Arrival::Connect { peer, answer } => self.connect(node, now, peer, answer),
+            Arrival::Connect { answer, .. } if self.is_draining => drop(answer.send(Err(PeerError::Stopped))),
+            Arrival::Connect { peer, answer } => {
+                self.wishes.ask(peer.addr.clone(), answer);
+                node.handle(now, Input::Peer(peer));
+            }
             Arrival::Drain => {
                 if !self.is_draining {
                     self.is_draining = true;
@@ -165,26 +152,22 @@ impl Loop {
         let link = outbox.link();
         self.turn.insert(outbox);
         if let Some(dial) = dial {
-            self.dials.remove(&dial);
+            self.wishes.opened(dial, link);
         }
         let observed = observed(&remote);
         node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed });
     }
 
-    fn connect(
-        &mut self,
-        node: &mut Node,
-        now: Time,
-        peer: ServerAddr,
-        answer: oneshot::Sender<Result<ServerId, PeerError>>,
-    ) {
-        if self.is_draining {
-            drop(answer.send(Err(PeerError::Stopped)));
-            return;
+    fn closed(&mut self, node: &mut Node, now: Time, link: LinkId, why: Code) {
+        if let Some(bytes) = self.turn.remove(link) {
+            node.handle(now, Input::Flushed { link, bytes });
         }
-        self.asked.retain(|asked| !asked.answer.is_closed());
-        self.asked.push(Asked { addr: peer.addr.clone(), answer });
-        node.handle(now, Input::Peer(peer));
+        node.handle(now, Input::Closed { link, why });
+        let Some(addr) = self.wishes.closed(link) else { return };
+        let refused = PeerError::Refused { addr: addr.clone(), code: why };
+        if self.wishes.failed_for(&addr, refused) {
+            node.handle(now, Input::Unpeer(addr));
+        }
     }
 
     /// Carries out all that the node wants done.
@@ -221,52 +204,22 @@ impl Loop {
     }
 
     fn dial(&mut self, dial: DialId, to: ServerAddr) {
-        let is_pinned = self.kept.contains(&to.addr) || self.asked.iter().any(|asked| asked.addr == to.addr);
-        self.dials.insert(dial, to.addr.clone());
+        let is_pinned = self.wishes.dialling(dial, &to.addr);
         self.shared.spawn(dial::dial(self.shared.clone(), dial, to, is_pinned));
     }
 
     fn report(&mut self, node: &mut Node, now: Time, event: &Event) {
         log(event);
         match event {
-            Event::PeerUp { peer, addr, outbound: true, .. } => self.answer(addr, |_| Ok(*peer)),
-            Event::AlreadyLinked { peer, addr } => {
-                self.answer(addr, |_| Err(PeerError::AlreadyConnected { id: *peer }));
-            }
-            Event::DialFailed { addr, why } => {
-                let error = match self.failure.take() {
-                    Some((_, error)) => error,
-                    None if *why == Code::Conflict => PeerError::Itself { addr: addr.clone() },
-                    None => PeerError::Refused { addr: addr.clone(), code: *why },
-                };
-                self.answer_failure(node, now, addr, error);
+            Event::PeerUp { link, peer, addr, outbound: true } => self.wishes.up(*link, addr, *peer),
+            Event::AlreadyLinked { peer, addr } => self.wishes.already(addr, *peer),
+            Event::DialFailed { addr, why } if self.wishes.failed(addr, *why) => {
+                node.handle(now, Input::Unpeer(addr.clone()));
             }
             _ => {}
         }
         let missed = self.shared.listeners.tell(event);
         self.shared.events_lost.fetch_add(missed, Ordering::Relaxed);
-    }
-
-    /// Tells those who asked that there is a link, which is kept from now on.
-    fn answer(&mut self, addr: &Addr, reply: impl Fn(&Addr) -> Result<ServerId, PeerError>) {
-        for asked in self.asked.extract_if(.., |asked| asked.addr == *addr) {
-            self.kept.insert(asked.addr.clone());
-            drop(asked.answer.send(reply(addr)));
-        }
-    }
-
-    /// Tells those who asked that there is none. What was not kept before is not dialled again.
-    fn answer_failure(&mut self, node: &mut Node, now: Time, addr: &Addr, error: PeerError) {
-        let mut error = Some(error);
-        let mut is_asked = false;
-        for asked in self.asked.extract_if(.., |asked| asked.addr == *addr) {
-            is_asked |= !asked.answer.is_closed();
-            let refused = || PeerError::Refused { addr: addr.clone(), code: Code::Unreachable };
-            drop(asked.answer.send(Err(error.take().unwrap_or_else(refused))));
-        }
-        if is_asked && !self.kept.contains(addr) {
-            node.handle(now, Input::Unpeer(addr.clone()));
-        }
     }
 }
 

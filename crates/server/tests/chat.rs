@@ -82,10 +82,9 @@ async fn servers_that_peer_from_both_sides_at_once_end_with_one_link_and_do_not_
     let (near, far) = (server(&memory, "near").await, server(&memory, "far").await);
     for _ in 0..5 {
         let (there, back) = (near.clone(), far.clone());
-        let (there, back) = soon(async {
-            tokio::join!(there.connect(addr(&far).into()), back.connect(addr(&near).into()))
-        })
-        .await;
+        let (there, back) =
+            soon(async { tokio::join!(there.connect(addr(&far).into()), back.connect(addr(&near).into())) })
+                .await;
         for (result, other) in [(there, far.id()), (back, near.id())] {
             match result {
                 Ok(id) | Err(PeerError::AlreadyConnected { id }) => assert_eq!(id, other),
@@ -106,7 +105,8 @@ async fn servers_that_peer_from_both_sides_at_once_end_with_one_link_and_do_not_
 #[tokio::test]
 async fn a_configured_peer_is_dialled_again_when_it_comes_back() {
     let memory = Memory::default();
-    let near = builder(&memory, "near", Accept::All).peer("mem://far".parse::<darkchat_proto::Addr>().unwrap());
+    let near =
+        builder(&memory, "near", Accept::All).peer("mem://far".parse::<darkchat_proto::Addr>().unwrap());
     let near = near.start().await.unwrap();
     let mut events = near.events();
     for _ in 0..2 {
@@ -156,10 +156,12 @@ async fn connecting_says_why_it_failed_and_does_not_go_on() {
 async fn a_server_binds_all_its_listeners_or_none() {
     let memory = Memory::default();
     let _first = server(&memory, "taken").await;
-    let second = builder(&memory, "free", Accept::Clients).listen("mem://taken".parse().unwrap(), Accept::Peers);
+    let second =
+        builder(&memory, "free", Accept::Clients).listen("mem://taken".parse().unwrap(), Accept::Peers);
     assert!(matches!(second.start().await, Err(StartError::Bind { addr, .. }) if addr.host() == "taken"));
     assert!(memory.dial("mem://free".parse().unwrap()).await.is_err(), "none stays bound");
-    let tcp = builder(&memory, "free", Accept::Clients).listen("tcp://127.0.0.1:0".parse().unwrap(), Accept::All);
+    let tcp =
+        builder(&memory, "free", Accept::Clients).listen("tcp://127.0.0.1:0".parse().unwrap(), Accept::All);
     assert!(matches!(tcp.start().await, Err(StartError::NoTransport { .. })));
 }
 

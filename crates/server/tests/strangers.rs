@@ -237,8 +237,7 @@ async fn a_replayed_login_is_refused_by_the_same_server_and_by_another() {
     let proof = initiator.read_reply(soon(link.units.next()).await.unwrap().unwrap()).unwrap();
     let alice = identity(7);
     let signature = alice.sign(&proof.request());
-    let (message3, established) =
-        proof.finish(alice.public(), signature, Credentials::default()).unwrap();
+    let (message3, established) = proof.finish(alice.public(), signature, Credentials::default()).unwrap();
     recorded.push(message3.clone());
     link.sink.send(message3).await.unwrap();
     let mut alice = Raw::over(link, alice, established);
@@ -400,8 +399,7 @@ async fn a_server_for_people_who_sign_by_hand_gives_them_time() {
     sleep(Duration::from_secs(290)).await;
     let alice = identity(7);
     let signature = alice.sign(&proof.request());
-    let (message3, established) =
-        proof.finish(alice.public(), signature, Credentials::default()).unwrap();
+    let (message3, established) = proof.finish(alice.public(), signature, Credentials::default()).unwrap();
     link.sink.send(message3).await.unwrap();
     let mut alice = Raw::over(link, alice, established);
     assert!(matches!(alice.next().await.unwrap().kind, Kind::Welcome(_)));

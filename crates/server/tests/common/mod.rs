@@ -3,11 +3,12 @@
 
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{
-    Credentials, Dialler, Established, HandshakeError, Identity, Initiator, LinkConfig, Opener, Sealer, sign, system,
+    Credentials, Dialler, Established, HandshakeError, Identity, Initiator, LinkConfig, Opener, Sealer, sign,
+    system,
 };
 use darkchat_proto::{
-    Addr, ChannelId, Code, Content, Deliver, DeviceId, Entry, Features, Frame, FrameStream, Kind, Network, Post,
-    ServerId, Signed, UserId, put_prefix,
+    Addr, ChannelId, Code, Content, Deliver, DeviceId, Entry, Features, Frame, FrameStream, Kind, Network,
+    Post, ServerId, Signed, UserId, put_prefix,
 };
 use darkchat_server::{Accept, Builder, Event, Events, Server};
 use darkchat_transport::{BoxSink, BoxStream, Link, Memory, Transport};
@@ -107,7 +108,11 @@ impl Dial {
 
 impl Raw {
     /// A handshake and nothing more: the server has not said whether it takes us.
-    pub(crate) async fn shake(mut link: Link, identity: Identity, dial: Dial) -> Result<Self, HandshakeError> {
+    pub(crate) async fn shake(
+        mut link: Link,
+        identity: Identity,
+        dial: Dial,
+    ) -> Result<Self, HandshakeError> {
         let (initiator, message1) =
             Initiator::start(&dial.config, dial.dialler, dial.expect, &mut system::rng());
         link.sink.send(message1).await.expect("message 1 leaves");
@@ -131,7 +136,12 @@ impl Raw {
         Self::client_as(transport, addr, Identity::generate(), 1).await
     }
 
-    pub(crate) async fn client_as(transport: &dyn Transport, addr: &Addr, identity: Identity, device: u8) -> Self {
+    pub(crate) async fn client_as(
+        transport: &dyn Transport,
+        addr: &Addr,
+        identity: Identity,
+        device: u8,
+    ) -> Self {
         let link = transport.dial(addr.clone()).await.expect("it listens");
         let mut raw = Self::shake(link, identity, Dial::client(device)).await.expect("a handshake");
         let welcome = raw.next().await.expect("a first frame");
