@@ -291,7 +291,8 @@ async fn no_crafted_frame_brings_the_server_down() {
 async fn a_second_login_of_a_device_replaces_the_first_and_leaves_other_devices_alone() {
     let memory = Memory::default();
     let hub = server(&memory, "hub").await;
-    let login = |device| Raw::client_as(&memory, &addr(&hub), identity(8), device);
+    let place = addr(&hub);
+    let login = |device| Raw::client_as(&memory, &place, identity(8), device);
     let mut phone = login(2).await;
     let mut laptop = login(1).await;
     for _ in 0..20 {
@@ -357,8 +358,8 @@ async fn plaintext_never_stands_on_a_link() {
     let unit = soon(futures_util::StreamExt::next(&mut bob.units)).await.unwrap().unwrap();
     seen.extend_from_slice(&unit);
     assert!(seen.len() > 200, "the post itself");
-    let secrets: [&[u8]; 3] =
-        [b"canary", alice.user().as_bytes(), lobby.as_bytes()].map(|bytes: &[u8]| bytes);
+    let user = alice.user();
+    let secrets: [&[u8]; 3] = [b"canary", user.as_bytes(), lobby.as_bytes()];
     for secret in secrets {
         assert!(!seen.windows(secret.len()).any(|bytes| bytes == secret));
     }
