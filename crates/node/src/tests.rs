@@ -2,6 +2,7 @@
 
 mod clients;
 mod originals;
+mod properties;
 mod servers;
 mod slow;
 mod world;

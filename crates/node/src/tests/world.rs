@@ -39,6 +39,11 @@ pub(crate) fn server(number: usize) -> ServerId {
     ServerId::new([u8::try_from(number + 1).unwrap(); 32])
 }
 
+/// Where peers of our own making answer.
+pub(crate) fn fake_place() -> Addr {
+    Addr::new("mem", "fake", None).unwrap()
+}
+
 pub(crate) fn place(number: usize) -> Addr {
     Addr::new("mem", &format!("n{number}"), None).unwrap()
 }
@@ -114,6 +119,8 @@ struct End {
     far: Far,
     /// The far end does not read: what is written is not flushed.
     stalled: bool,
+    /// What may be written and not flushed, in bytes.
+    window: usize,
     /// Written and not flushed, in bytes.
     unflushed: usize,
     /// What the far end, a client, got.
@@ -157,6 +164,15 @@ pub(crate) struct World {
     pub(crate) routes: Vec<u64>,
     /// Every frame that left a server for a server, for tests that look.
     pub(crate) carried: VecDeque<(usize, Frame)>,
+    /// Who answers the next dials to `mem://fake`.
+    fakes: VecDeque<ServerId>,
+    /// What each server wanted verified, newest last.
+    pub(crate) checks: Vec<(usize, Vec<LinkId>, u32)>,
+    /// Every output, for comparing runs, if that is wanted.
+    pub(crate) trace: Vec<String>,
+    pub(crate) traced: bool,
+    /// How many outputs there were.
+    pub(crate) outputs: u64,
 }
 
 impl World {
@@ -174,6 +190,11 @@ impl World {
             next_seq: 1,
             routes: vec![0; servers],
             carried: VecDeque::new(),
+            fakes: VecDeque::new(),
+            checks: Vec::new(),
+            trace: Vec::new(),
+            traced: false,
+            outputs: 0,
         };
         for number in 0..servers {
             let seed = [u8::try_from(number).unwrap(); 32];
@@ -234,6 +255,10 @@ impl World {
     }
 
     fn carry_out(&mut self, at: usize, output: Output) {
+        if self.traced {
+            self.trace.push(format!("{:?} {at} {output:?}", self.now));
+        }
+        self.outputs += 1;
         match output {
             Output::Send { links, head, body, .. } => {
                 assert!(!links.is_empty());
@@ -248,7 +273,8 @@ impl World {
             }
             Output::Close { link, goodbye } => self.close(at, link, goodbye),
             Output::Event(event) => self.servers[at].events.push(event),
-            Output::Check { .. } | Output::Pause { .. } => {}
+            Output::Check { links, every } => self.checks.push((at, links, every)),
+            Output::Pause { .. } => {}
         }
     }
 
@@ -261,10 +287,12 @@ impl World {
         let frame = Frame::decode(stream.next_frame().unwrap().unwrap()).unwrap();
         assert!(stream.is_between_frames(), "one frame an output");
         let arrives = self.now + DELAY;
+        let window = self.servers[at].ends.get(&link).map_or(0, |end| end.window);
         let end = self.servers[at].ends.get_mut(&link).expect("an open link");
         assert!(!end.closed, "nothing after the end of a link");
         let far = end.far;
         if end.stalled {
+            assert!(end.unflushed == 0 || end.unflushed + bytes <= window, "the send window holds");
             end.unflushed += bytes;
         } else if far == Far::Client {
             end.inbox.push(frame.clone());
@@ -284,6 +312,12 @@ impl World {
     }
 
     fn dial(&mut self, at: usize, dial: crate::DialId, addr: &ServerAddr) {
+        if addr.addr.host() == "fake"
+            && let Some(id) = self.fakes.pop_front()
+        {
+            self.open_fake(at, Some(dial), id);
+            return;
+        }
         let to = addr.addr.host().strip_prefix('n').and_then(|number| number.parse::<usize>().ok());
         let Some(to) = to.filter(|to| self.servers.get(*to).is_some_and(|server| server.up)) else {
             let why = Code::Unreachable;
@@ -295,7 +329,14 @@ impl World {
             (at, ours, Far::Server(to, theirs), Some(dial), to),
             (to, theirs, Far::Server(at, ours), None, at),
         ] {
-            let end = End { far, stalled: false, unflushed: 0, inbox: Vec::new(), closed: false };
+            let end = End {
+                far,
+                stalled: false,
+                unflushed: 0,
+                window: 256 << 10,
+                inbox: Vec::new(),
+                closed: false,
+            };
             self.servers[here].ends.insert(link, end);
             let peer = Authenticated::unchecked(*server(whom).as_bytes(), Role::Peer, None, Features::DONE);
             let opened = Input::Opened {
@@ -417,7 +458,14 @@ impl World {
 
     pub(crate) fn login_at(&mut self, at: usize, user: UserId, device: u8, accept: Accept) -> Client {
         let link = self.new_link();
-        let end = End { far: Far::Client, stalled: false, unflushed: 0, inbox: Vec::new(), closed: false };
+        let end = End {
+            far: Far::Client,
+            stalled: false,
+            unflushed: 0,
+            window: 64 << 10,
+            inbox: Vec::new(),
+            closed: false,
+        };
         self.servers[at].ends.insert(link, end);
         let device = DeviceId::new([device; 16]);
         let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(device), Features::DONE);
@@ -426,6 +474,63 @@ impl World {
         self.give(at, Input::Opened { link, dial: None, accept, peer, remote, observed });
         self.run_for(ms(1));
         Client { at, link, user }
+    }
+
+    /// Whether nobody closed this client's link.
+    pub(crate) fn is_open(&self, client: Client) -> bool {
+        self.servers[client.at].ends.get(&client.link).is_some_and(|end| !end.closed)
+    }
+
+    /// What each client and each peer of our own making got.
+    pub(crate) fn inboxes(&self, at: usize) -> impl Iterator<Item = &Vec<Frame>> {
+        self.servers[at].ends.values().map(|end| &end.inbox)
+    }
+
+    /// Makes room for a link that a test opens by itself.
+    pub(crate) fn expect_link(&mut self, at: usize, link: LinkId) {
+        let end = End {
+            far: Far::Client,
+            stalled: false,
+            unflushed: 0,
+            window: 256 << 10,
+            inbox: Vec::new(),
+            closed: false,
+        };
+        self.servers[at].ends.insert(link, end);
+    }
+
+    /// A peer of our own making: what it is sent lands in its inbox, and what it says is ours to choose.
+    pub(crate) fn fake_peer(&mut self, at: usize, id: ServerId) -> Client {
+        let link = self.open_fake(at, None, id);
+        self.run_for(ms(1));
+        Client { at, link, user: user(0) }
+    }
+
+    fn open_fake(&mut self, at: usize, dial: Option<crate::DialId>, id: ServerId) -> LinkId {
+        let link = self.new_link();
+        let end = End {
+            far: Far::Client,
+            stalled: false,
+            unflushed: 0,
+            window: 256 << 10,
+            inbox: Vec::new(),
+            closed: false,
+        };
+        self.servers[at].ends.insert(link, end);
+        let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, Features::DONE);
+        let observed = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let remote = fake_place();
+        self.give(at, Input::Opened { link, dial, accept: Accept::Peers, peer, remote, observed });
+        link
+    }
+
+    /// The server dials an address where a peer of our own making answers.
+    pub(crate) fn dials_fake(&mut self, at: usize, id: ServerId) -> Client {
+        self.fakes.push_back(id);
+        self.give(at, Input::Peer(ServerAddr::from(fake_place())));
+        self.run_for(ms(20));
+        let link = self.servers[at].ends.keys().next_back().copied().expect("a link");
+        Client { at, link, user: user(0) }
     }
 
     pub(crate) fn client(&mut self, at: usize, number: u8) -> Client {
