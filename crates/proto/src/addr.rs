@@ -227,3 +227,6 @@ impl FromStr for ServerAddr {
         Ok(Self { addr: bare.parse()?, key })
     }
 }
+
+#[cfg(test)]
+mod tests;

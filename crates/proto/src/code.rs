@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// A reason on the wire. The only thing that a peer learns of an error.
+///
+/// ```
+/// use darkchat_proto::Code;
+/// let code = Code::from_number(8).ok_or("a later version's code")?;
+/// assert_eq!(code, Code::RateLimited);
+/// assert_eq!(format!("{code}: {}", code.sentence()), "RATE_LIMITED: faster than the budget");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -135,7 +143,15 @@ mod tests {
             assert_eq!(usize::from(code.number()), index);
             assert_eq!(Code::from_number(i32::from(code.number())), Some(code));
         }
-        assert_eq!(Code::from_number(23), None);
-        assert_eq!(Code::from_number(-1), None);
+        for unknown in [23, i32::MAX, -1, i32::MIN] {
+            assert_eq!(Code::from_number(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_code_prints_as_its_name() {
+        assert_eq!(Code::Ok.to_string(), "OK");
+        assert_eq!(Code::SlowConsumer.to_string(), "SLOW_CONSUMER");
+        assert_eq!(Code::Truncated.sentence(), "the link ended without a goodbye");
     }
 }

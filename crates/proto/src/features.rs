@@ -3,6 +3,13 @@
 use std::ops::{BitAnd, BitOr};
 
 /// A set of features. A feature is used on a link only if both ends set its bit.
+///
+/// ```
+/// use darkchat_proto::Features;
+/// let (ours, theirs) = (Features::RESUME | Features::DONE, Features::DONE | Features::from_bits(1 << 60));
+/// assert_eq!(ours & theirs, Features::DONE);
+/// assert!((ours & theirs).contains(Features::DONE));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Features(u64);
 

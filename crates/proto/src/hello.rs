@@ -20,6 +20,12 @@ pub enum Role {
 }
 
 /// The initiator's first payload, in clear.
+///
+/// ```
+/// use darkchat_proto::{Features, Hello, Role, VERSION};
+/// let hello = Hello { versions: vec![VERSION], role: Role::Client, features: Features::NONE };
+/// assert_eq!(Hello::decode(hello.encode().into()), Ok(hello));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by both ends; a new field is a new protocol feature")]
 pub struct Hello {
@@ -257,5 +263,41 @@ impl Auth {
             agent: field::text("agent", auth.agent, MAX_AGENT)?,
             resume,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Welcome;
+
+    #[test]
+    fn tokens_stay_out_of_debug_output() {
+        let resume = Resume { token: [0xEE; 16], received: 3 };
+        let auth = Auth {
+            identity: [1; 32],
+            sig: Signature::new([0xEE; 64]),
+            device: None,
+            token: "secret".to_owned(),
+            agent: "a/1".to_owned(),
+            resume: Some(resume),
+        };
+        let welcome = Welcome { resume_token: Some([0xEE; 16]), ..Welcome::default() };
+        for shown in [format!("{auth:?}"), format!("{welcome:?}")] {
+            assert!(!shown.contains("238") && !shown.contains("secret") && !shown.contains("ee"), "{shown}");
+        }
+        assert!(format!("{auth:?}").contains("resume: Some(Resume { received: 3, .. })"));
+    }
+
+    #[test]
+    fn payloads_over_a_unit_of_the_handshake_are_refused_unread() {
+        let long = Bytes::from(vec![0xFF; MAX_HANDSHAKE_UNIT + 1]);
+        for error in [
+            Hello::decode(long.clone()).map(drop),
+            HelloReply::decode(long.clone()).map(drop),
+            Auth::decode(long.clone()).map(drop),
+        ] {
+            assert!(matches!(error, Err(DecodeError::TooLarge { max: MAX_HANDSHAKE_UNIT, .. })), "{error:?}");
+        }
     }
 }

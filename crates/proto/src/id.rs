@@ -36,14 +36,38 @@ macro_rules! bytes_id {
 
 bytes_id!(
     /// A user: the 32 bytes of an Ed25519 public key. Its text has 56 characters and begins with `u`.
+    ///
+    /// ```
+    /// use darkchat_proto::UserId;
+    /// let alice: UserId = "uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v".parse()?;
+    /// assert_eq!(alice.as_bytes()[..2], [0x21, 0x8A]);
+    /// assert_eq!(alice.mark(), "aqyuk2c4");
+    /// # Ok::<(), darkchat_proto::ParseError>(())
+    /// ```
     UserId, 32
 );
 bytes_id!(
     /// A server: the 32 bytes of an Ed25519 public key. Its text has 56 characters and begins with `s`.
+    ///
+    /// ```
+    /// use darkchat_proto::ServerId;
+    /// let server = ServerId::new([0x11; 32]);
+    /// assert_eq!(server.to_string().parse(), Ok(server));
+    /// assert_eq!(server.router().0, 0x1111_1111_1111_1111);
+    /// ```
     ServerId, 32
 );
 bytes_id!(
     /// A channel: a hash of network and name for public ones, random for private ones.
+    ///
+    /// ```
+    /// use darkchat_proto::{ChannelId, Network};
+    /// let (main, test): (Network, Network) = ("main".parse()?, "test".parse()?);
+    /// let lobby = ChannelId::of(&main, &"#Lobby".parse()?);
+    /// assert_eq!(lobby, ChannelId::of(&main, &"lobby".parse()?));
+    /// assert_ne!(lobby, ChannelId::of(&test, &"lobby".parse()?), "a channel belongs to its network");
+    /// # Ok::<(), darkchat_proto::ParseError>(())
+    /// ```
     ChannelId, 32
 );
 bytes_id!(
@@ -274,4 +298,72 @@ fn parse_message_id(text: &str) -> Option<MessageId> {
     let number: u8 = index.parse().ok()?;
     let canonical = number.to_string() == index && usize::from(number) < crate::limits::MAX_ENTRIES;
     canonical.then_some(MessageId { post: PostId(post), index: number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v";
+    const SERVER: &str = "sab2m2jnmrux4hfa3m7iq3qzavuokzd6xq4uowbbvcrgidjdl6ugyogl";
+    const NO_KEY: &str = "not a key (56 letters a-z and digits 2-7, the last ones a check): ";
+
+    fn refusal<T: FromStr<Err = ParseError> + fmt::Debug>(text: &str) -> String {
+        text.parse::<T>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_key_of_the_other_kind_says_which_one_is_expected() {
+        assert_eq!(refusal::<UserId>(SERVER), format!("not a user key, which begins with u: {SERVER}"));
+        assert_eq!(refusal::<ServerId>(ALICE), format!("not a server key, which begins with s: {ALICE}"));
+    }
+
+    #[test]
+    fn a_wrong_letter_anywhere_fails_the_check() {
+        for at in 0..ALICE.len() {
+            let other = if &ALICE[at..=at] == "a" { "b" } else { "a" };
+            let typed = format!("{}{other}{}", &ALICE[..at], &ALICE[at + 1..]);
+            assert_eq!(refusal::<UserId>(&typed), format!("{NO_KEY}{typed}"));
+            assert!(typed.parse::<ServerId>().is_err());
+        }
+    }
+
+    #[test]
+    fn upper_case_other_lengths_and_other_alphabets_are_no_keys() {
+        let upper = ALICE.to_ascii_uppercase();
+        let one_upper = format!("{}V", &ALICE[..55]);
+        let long = format!("{ALICE}a");
+        let accented = format!("{}é", &ALICE[..54]);
+        let padded = format!(" {}", &ALICE[1..]);
+        let digit = format!("{}1", &ALICE[..55]);
+        for typed in [&upper, &one_upper, &ALICE[..55], &long, &accented, &padded, &digit, ""] {
+            assert_eq!(refusal::<UserId>(typed), format!("{NO_KEY}{typed}"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_control_characters_instead_of_writing_them() {
+        assert_eq!(refusal::<UserId>("a\n\u{1B}[2J\u{202E}"), format!("{NO_KEY}a\\n\\u{{1b}}[2J\\u{{202e}}"));
+        assert_eq!(refusal::<MessageId>("\r"), "not a message id: \\r");
+    }
+
+    #[test]
+    fn debug_output_names_the_type_and_shows_hexadecimal() {
+        assert_eq!(format!("{:?}", DeviceId::new([0xAB; 16])), format!("DeviceId({})", "ab".repeat(16)));
+        assert_eq!(format!("{:?}", RouterId(7)), "RouterId(0000000000000007)");
+        assert_eq!(format!("{:?}", Tag(u64::MAX)), "Tag(ffffffffffffffff)");
+    }
+
+    #[test]
+    fn a_message_id_has_17_bytes_and_one_text() {
+        let id = MessageId { post: PostId::new([0x0F; 16]), index: 63 };
+        assert_eq!(MessageId::from_bytes(&id.to_bytes()), Some(id));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for len in [0, 15, 16, 18] {
+            assert_eq!(MessageId::from_bytes(&vec![0; len]), None, "{len} bytes");
+        }
+        for typed in ["0f.0", &format!("{}.64", "0f".repeat(16)), &format!("{}.00", "0F".repeat(16))] {
+            assert_eq!(refusal::<MessageId>(typed), format!("not a message id: {typed}"));
+        }
+    }
 }

@@ -71,3 +71,6 @@ pub const MAX_NETWORK: usize = 32;
 /// The longest packet of a direct message that every server can carry on, in bytes: what [`MAX_FRAME`] leaves after
 /// a route's fields. A longer one decodes, and is answered with `DmStatus(TOO_LARGE)` (5.2).
 pub const MAX_PACKET: usize = 72_704;
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,15 @@ impl FromStr for ChannelName {
 /// A user's claimed name: 0 to 48 bytes in NFC, without control, direction or zero-width characters.
 ///
 /// A claim, not an identity: anyone may claim any name, so it is always shown beside a mark of the key.
+///
+/// ```
+/// use darkchat_proto::UserName;
+/// let name: UserName = "Ame\u{301}lie".parse()?;
+/// assert_eq!(name.as_str(), "Am\u{e9}lie");
+/// assert_eq!(UserName::default().as_str(), "");
+/// assert!("admin\u{200B}".parse::<UserName>().is_err(), "nothing hidden");
+/// # Ok::<(), darkchat_proto::ParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserName(Arc<str>);
 
@@ -164,5 +173,57 @@ impl FromStr for UserName {
         check_length(what, &name, MAX_NAME)?;
         check_characters(what, &name, |c| c.is_control() || is_invisible(c) || is_line_or_joint(c))?;
         Ok(Self(name.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal<T: FromStr<Err = ParseError> + fmt::Debug>(text: &str) -> String {
+        text.parse::<T>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong_and_with_what() {
+        assert_eq!(refusal::<ChannelName>("#"), "channel name is empty");
+        assert_eq!(refusal::<ChannelName>("a b"), "channel name may not contain the character U+0020");
+        assert_eq!(refusal::<ChannelName>(&"c".repeat(65)), "channel name is longer than 64 bytes: 65");
+        assert_eq!(refusal::<UserName>("a\u{202E}"), "user name may not contain the character U+202E");
+        assert_eq!(refusal::<UserName>(&"u".repeat(49)), "user name is longer than 48 bytes: 49");
+        assert_eq!(refusal::<Network>(""), "network name is empty");
+        assert_eq!(refusal::<Network>("a\0"), "network name may not contain the character U+0000");
+        assert_eq!(refusal::<Network>(&"n".repeat(33)), "network name is longer than 32 bytes: 33");
+    }
+
+    #[test]
+    fn lengths_count_after_normalising() {
+        // Decomposed, this has 96 bytes; composed, 64.
+        let typed = "e\u{301}".repeat(32);
+        assert_eq!(typed.parse::<ChannelName>().unwrap().as_str().len(), 64);
+        // In upper case, this has 64 bytes; in lower case, 96.
+        let growing = "\u{23A}".repeat(32);
+        assert_eq!(refusal::<ChannelName>(&growing), "channel name is longer than 64 bytes: 96");
+    }
+
+    #[test]
+    fn every_character_that_section_2_lists_is_refused_and_its_neighbours_are_not() {
+        let listed = "\u{61C}\u{200B}\u{200E}\u{200F}\u{202A}\u{202B}\u{202C}\u{202D}\u{202E}\u{2060}\u{2066}\u{2067}\
+                      \u{2068}\u{2069}\u{FEFF}";
+        for character in listed.chars() {
+            assert!(is_invisible(character), "U+{:04X}", u32::from(character));
+            assert!(format!("a{character}b").parse::<ChannelName>().is_err());
+            assert!(format!("a{character}b").parse::<UserName>().is_err());
+        }
+        for character in "\u{61B}\u{61D}\u{200C}\u{200D}\u{2010}\u{2065}\u{206A}\u{FEFE}".chars() {
+            assert!(!is_invisible(character), "U+{:04X}", u32::from(character));
+            assert!(format!("a{character}b").parse::<ChannelName>().is_ok());
+        }
+    }
+
+    #[test]
+    fn one_leading_mark_is_taken_off_and_a_full_width_one_is_not_one() {
+        assert_eq!("##a".parse::<ChannelName>().unwrap().to_string(), "##a");
+        assert_eq!("\u{FF03}a".parse::<ChannelName>().unwrap().as_str(), "\u{FF03}a");
     }
 }

@@ -7,6 +7,14 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// Bytes and a signature over exactly these bytes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use darkchat_proto::{Signature, Signed};
+/// let signed = Signed { body: Bytes::from_static(b"what was signed"), sig: Signature::new([0; 64]) };
+/// assert_eq!(Signed::decode(signed.encode())?.body, "what was signed");
+/// # Ok::<(), darkchat_proto::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct Signed {
@@ -39,6 +47,22 @@ impl Signed {
 }
 
 /// What a channel's members get: a public post, or a sealed one.
+///
+/// ```
+/// use darkchat_proto::{ChannelId, Content, Deliver, Digest16, Entry, Post, PostId, Signature, Signed, UserId};
+/// let (author, channel) = (UserId::new([1; 32]), ChannelId::new([2; 32]));
+/// let entries = vec![Entry::text("hello")];
+/// let post = Post { author, channel, stream: 7, seq: 1, time_ms: 0, name: String::new(), entries };
+/// let signed = Signed { body: post.encode(), sig: Signature::new([0; 64]) };
+/// let bytes = Deliver { channel, content: Content::Public(signed) }.encode();
+///
+/// // Servers carry `bytes` on as they are and know them by a digest; readers know the post by its signed body.
+/// let _key = Digest16::of(&bytes);
+/// let Content::Public(signed) = Deliver::decode(bytes)?.content else { return Ok(()) };
+/// let _id = PostId::of_body(&signed.body);
+/// assert_eq!(Post::decode(signed.body)?, post);
+/// # Ok::<(), darkchat_proto::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct Deliver {
@@ -146,6 +170,19 @@ impl SealedHead {
 }
 
 /// 1 to 64 entries of one author in one channel, under one signature.
+///
+/// ```
+/// use darkchat_proto::{ChannelId, Entry, Post, UserId};
+/// let (author, channel) = (UserId::new([1; 32]), ChannelId::new([2; 32]));
+/// let entries = vec![Entry::text("one"), Entry::text("two")];
+/// let post = Post { author, channel, stream: 7, seq: 5, time_ms: 0, name: "alice".to_owned(), entries };
+/// assert_eq!(Post::decode(post.encode())?, post);
+/// assert_eq!((post.content_len(), post.next_seq()), (6, 7));
+///
+/// let silent = Post { entries: Vec::new(), ..post };
+/// assert_eq!(Post::decode(silent.encode()).unwrap_err().to_string(), "a field is missing: entries");
+/// # Ok::<(), darkchat_proto::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's ChannelBody")]
 pub struct Post {

@@ -8,6 +8,13 @@ use bytes::Bytes;
 use prost::Message as _;
 
 /// Flags of a [`ServerRecord`].
+///
+/// ```
+/// use darkchat_proto::RecordFlags;
+/// let flags = RecordFlags::DIALABLE.with(RecordFlags::TRANSIT);
+/// assert_eq!(flags.bits(), 3);
+/// assert!(flags.contains(RecordFlags::TRANSIT) && !flags.contains(RecordFlags::DRAINING));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RecordFlags(u32);
 
@@ -47,6 +54,22 @@ impl RecordFlags {
 }
 
 /// A server about itself: where it is and whom it is linked with. The newest (epoch, seq) counts.
+///
+/// ```
+/// use darkchat_proto::{Carrier, Features, GossipAddr, RecordFlags, ServerId, ServerRecord};
+/// let record = ServerRecord {
+///     server: ServerId::new([0x5E; 32]),
+///     epoch: 1_800_000_000_000,
+///     seq: 1,
+///     issued_ms: 1_800_000_000_000,
+///     addrs: vec![GossipAddr { ip: [192, 0, 2, 7].into(), port: 30303, carrier: Carrier::Tcp }],
+///     flags: RecordFlags::DIALABLE,
+///     neighbours: Vec::new(),
+///     version: 1,
+///     features: Features::DONE,
+/// };
+/// assert_eq!(ServerRecord::decode(record.encode()), Ok(record));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct ServerRecord {
@@ -139,6 +162,18 @@ impl ServerRecord {
 }
 
 /// A part of the tags that a server wants: those whose top `bits` bits are `shard`.
+///
+/// ```
+/// use darkchat_proto::{InterestShard, ServerId, Tag};
+/// let (low, high) = (Tag(0x4000_0000_0000_0000), Tag(0x7FFF_FFFF_FFFF_FFFF));
+/// assert_eq!((InterestShard::of_tag(low, 2), InterestShard::of_tag(high, 2)), (1, 1));
+/// let server = ServerId::new([0x5E; 32]);
+/// let shard = InterestShard { server, epoch: 1, seq: 1, bits: 2, shard: 1, tags: vec![low, high] };
+/// assert_eq!(InterestShard::decode(shard.encode()), Ok(shard.clone()));
+///
+/// let elsewhere = InterestShard { shard: 2, ..shard };
+/// assert!(InterestShard::decode(elsewhere.encode()).is_err(), "its tags belong to shard 1");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct InterestShard {

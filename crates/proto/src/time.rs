@@ -79,3 +79,41 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseError> {
     let ms = unit_ms.and_then(|unit_ms: u64| unit_ms.checked_mul(number.parse().ok()?));
     ms.map(Duration::from_millis).ok_or_else(|| ParseError::Duration { text: text.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_overflows_a_moment() {
+        assert_eq!(Time::MAX + Duration::MAX, Time::MAX);
+        assert_eq!(
+            Time::from_millis(u64::MAX) + Duration::from_millis(1),
+            Time::new(Duration::from_millis(1 << 63) * 2)
+        );
+        assert_eq!(Time::ZERO.saturating_since(Time::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn spans_have_a_whole_number_and_a_unit() {
+        for (typed, ms) in [("0s", 0), ("500ms", 500), ("007s", 7_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(parse_duration(typed), Ok(Duration::from_millis(ms)), "{typed}");
+        }
+        for typed in [
+            "",
+            "s",
+            "5",
+            "5 s",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1d",
+            "1S",
+            "18446744073709551616ms",
+            "5124095576030432h",
+        ] {
+            let text = typed.to_owned();
+            assert_eq!(parse_duration(typed), Err(ParseError::Duration { text }), "{typed}");
+        }
+    }
+}

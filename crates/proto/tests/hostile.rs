@@ -131,6 +131,28 @@ fn a6_an_unknown_kind_is_named_and_its_asking_fields_are_kept() {
 }
 
 #[test]
+fn c8_the_number_of_a_kind_says_who_may_send_it() {
+    for frame in examples::frames() {
+        let pieces = pieces(&frame.encode());
+        let number = pieces.iter().map(|piece| piece.number).find(|number| *number >= 10).expect("a kind");
+        let kind = &frame.kind;
+        let may = (kind.is_from_client(), kind.is_from_server(), kind.is_from_peer());
+        let expected = match number {
+            10..=19 => (true, false, false),
+            20..=22 => (false, true, true),
+            23..=29 => (false, true, false),
+            30..=39 => (true, true, true),
+            40..=48 => (false, false, true),
+            _ => (false, false, false),
+        };
+        assert_eq!(may, expected, "{frame:?}");
+    }
+    let refusal = |code| Kind::Error(darkchat_proto::Refusal { code, text: String::new(), retry_ms: 0 });
+    assert!(refusal(Code::Unsupported).is_from_client(), "it may pass in any direction");
+    assert!(!refusal(Code::Internal).is_from_client());
+}
+
+#[test]
 fn a6_every_number_without_a_kind_is_unknown_from_10_and_no_kind_below() {
     let schema = Schema::read();
     for number in (4..=100).chain([(1 << 29) - 1]) {

@@ -16,10 +16,10 @@ mod tables;
 
 use bytes::Bytes;
 use darkchat_proto::{
-    Announced, Auth, Bundle, ChannelId, ChannelName, Content, Deliver, DeviceId, Digest16, Entry, EntryKind,
-    Features, Frame, FrameStream, Have, Hello, HelloReply, InterestShard, Kind, MessageId, Network,
-    ParseError, Post, PostId, Role, RouterId, SealedHead, ServerId, SessionId, Signature, Signed, Tag,
-    UserId, Welcome,
+    Announced, Auth, Bundle, ChannelId, ChannelName, Code, Content, Deliver, DeviceId, Digest16, Entry,
+    EntryKind, Features, Frame, FrameStream, Have, Hello, HelloReply, InterestShard, Kind, MessageId,
+    Network, ParseError, Post, PostId, Role, RouterId, SealedHead, ServerId, SessionId, Signature, Signed,
+    Tag, UserId, Welcome,
 };
 use data_encoding::HEXLOWER;
 use serde_json::Value;
@@ -300,6 +300,20 @@ fn the_sealed_post_and_its_head_are_those_of_the_messages() {
     let head = SealedHead::decode(&hex(&vector["sealed"])).unwrap();
     assert_eq!((head.generation, head.step), (7, 2));
     assert_eq!((head.stream, head.seq), (0x0102_0304_0506_0708, number(&vector["seq"])));
+}
+
+#[test]
+fn codes_are_those_of_the_schema_and_each_has_its_own_sentence() {
+    let schema = schema::Schema::read();
+    for code in Code::all() {
+        assert_eq!(schema.enum_name("Code", code.number().into()), Some(code.name()));
+    }
+    assert_eq!(schema.enum_name("Code", Code::all().count() as u64), None, "the schema has no further one");
+    let sentences: Vec<&str> = Code::all().map(Code::sentence).collect();
+    for (at, sentence) in sentences.iter().enumerate() {
+        assert!(!sentences[..at].contains(sentence), "{sentence}");
+        assert!(sentence.starts_with(char::is_lowercase) && !sentence.ends_with('.'), "{sentence}");
+    }
 }
 
 /// The files that we generate, with the tables that they come from.

@@ -92,6 +92,13 @@ pub struct Refusal {
 }
 
 /// The last frame of a link.
+///
+/// ```
+/// use darkchat_proto::{Code, Frame, Goodbye, Kind};
+/// let frame = Frame::from(Kind::Goodbye(Goodbye::new(Code::Shutdown)));
+/// assert_eq!(Frame::decode(frame.encode())?, frame);
+/// # Ok::<(), darkchat_proto::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct Goodbye {
@@ -198,6 +205,24 @@ pub struct RouteHead {
 }
 
 /// A payload on its way to the servers that it names.
+///
+/// ```
+/// use bytes::Bytes;
+/// use darkchat_proto::{Class, Frame, Kind, Route, RouteHead, RouterId};
+/// let payload = Bytes::from_static(b"as its author made it");
+/// let head = RouteHead {
+///     origin: RouterId(1),
+///     id: 2,
+///     ttl: 32,
+///     dst: vec![RouterId(3)],
+///     class: Class::Channel,
+///     want_done: false,
+///     corr: 0,
+/// };
+/// let frame = Frame::from(Kind::Route(Route { head, payload: payload.clone() }));
+/// let (_head, body) = frame.encode_split();
+/// assert_eq!(body.as_ptr(), payload.as_ptr(), "carried on without a copy");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire's definition")]
 pub struct Route {
