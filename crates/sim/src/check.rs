@@ -33,7 +33,7 @@ pub(crate) struct Check {
     copies: BTreeMap<(RouterId, u64), usize>,
     /// What each server said last that it holds, and when.
     digests: BTreeMap<usize, (Time, Vec<Have>)>,
-    /// Pairs of post and receiver that were promised, and had it.
+    /// Pairs of message and receiver that were promised, and had it.
     judged: u64,
 }
 
@@ -257,6 +257,7 @@ impl World {
             session::Event::Joined { channel, .. } => {
                 self.users[client].joined.insert(channel, now);
             }
+            session::Event::JoinFailed { why: session::Failure::AlreadyJoined, .. } => {}
             session::Event::JoinFailed { channel, .. } => {
                 self.users[client].joined.remove(&channel);
             }
@@ -318,7 +319,7 @@ impl World {
                     self.drops()
                 ));
             }
-            judged += 1;
+            judged += u64::try_from(published.texts().count()).unwrap_or(0);
         }
         self.check.judged += judged;
     }

@@ -135,6 +135,11 @@ impl Shown {
         Ok(())
     }
 
+    /// Who leaves a channel is owed nothing of what passes until it is back.
+    pub(crate) fn left(&mut self, channel: ChannelId) {
+        self.last.retain(|(of, _), _| *of != channel);
+    }
+
     pub(crate) fn missed(&mut self, channel: ChannelId, missed: Missed) {
         *self.reports.entry((channel, missed.from)).or_default() += 1;
         *self.missed.entry(missed.cause).or_default() += 1;

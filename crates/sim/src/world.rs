@@ -362,6 +362,7 @@ impl World {
         let user = &mut self.users[client.0];
         user.wanted.remove(&id);
         user.joined.remove(&id);
+        user.shown.left(id);
         let ticket = user.ticket();
         self.tell_client(client.0, session::Input::Leave { ticket, channel: id }, &[]);
     }

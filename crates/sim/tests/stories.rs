@@ -281,7 +281,7 @@ fn strangers_who_send_junk_change_nothing_for_two_people() {
     world.join(bob, "lobby");
     world.add_hostile_client(a);
     world.add_hostile_peer(b);
-    world.run_for(secs(6));
+    world.run_for(secs(10));
     for number in 0..100 {
         world.send(ann, "lobby", &format!("{number}"));
         world.run_for(millis(500));
