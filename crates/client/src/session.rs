@@ -224,8 +224,8 @@ impl Session {
     /// The deadline has come: everything whose time is over happens now.
     fn timeout(&mut self, now: Time) {
         self.check_link(now);
-        self.expire_requests(now);
         self.expire_joins(now);
+        self.expire_requests(now);
         for ticket in self.own.expire(now) {
             self.send_failed(ticket, Failure::TimedOut);
         }

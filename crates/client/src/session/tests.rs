@@ -1,1 +1,10 @@
-//! Stories of a session and a scripted server.
+//! Stories of a session and a scripted server, in virtual time.
+
+mod bounds;
+mod chaos;
+mod linking;
+mod receiving;
+mod sending;
+mod stage;
+
+use stage::{Stage, entry, ms, user};
