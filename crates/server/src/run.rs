@@ -135,7 +135,8 @@ impl Loop {
             }
             Arrival::Connect { answer, .. } if self.is_draining => drop(answer.send(Err(PeerError::Stopped))),
             Arrival::Connect { peer, answer } => {
-                self.wishes.ask(peer.addr.clone(), answer);
+                let linked = node.peers().iter().map(|peer| peer.server).collect();
+                self.wishes.ask(peer.addr.clone(), linked, answer);
                 node.handle(now, Input::Peer(peer));
             }
             Arrival::Drain => {
@@ -152,7 +153,7 @@ impl Loop {
         let link = outbox.link();
         self.turn.insert(outbox);
         if let Some(dial) = dial {
-            self.wishes.opened(dial, link);
+            self.wishes.opened(dial, link, peer.server());
         }
         let observed = observed(&remote);
         node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed });

@@ -25,6 +25,9 @@ pub(crate) struct Wishes {
 #[derive(Debug)]
 struct Asked {
     addr: Addr,
+    /// The servers that were linked when the wish came: of two links between a pair one goes, and either end may
+    /// be the first to tell, so this alone says for certain whether there was one before.
+    linked: BTreeSet<ServerId>,
     answer: Answer,
 }
 
@@ -34,9 +37,9 @@ impl Wishes {
     }
 
     /// Somebody wants a link. Those who no longer wait are forgotten, so the list is as long as the calls in progress.
-    pub(crate) fn ask(&mut self, addr: Addr, answer: Answer) {
+    pub(crate) fn ask(&mut self, addr: Addr, linked: BTreeSet<ServerId>, answer: Answer) {
         self.asked.retain(|asked| !asked.answer.is_closed());
-        self.asked.push(Asked { addr, answer });
+        self.asked.push(Asked { addr, linked, answer });
     }
 
     /// A dial begins; whether somebody named that address.
@@ -45,11 +48,15 @@ impl Wishes {
         self.kept.contains(addr) || self.asked.iter().any(|asked| asked.addr == *addr)
     }
 
-    /// A dial's handshake is complete.
-    pub(crate) fn opened(&mut self, dial: DialId, link: LinkId) {
-        if let Some(addr) = self.dials.remove(&dial) {
-            self.opened.insert(link, addr);
+    /// A dial's handshake is complete, with that server.
+    pub(crate) fn opened(&mut self, dial: DialId, link: LinkId, server: Option<ServerId>) {
+        let Some(addr) = self.dials.remove(&dial) else { return };
+        if let Some(server) = server {
+            let is_old = |asked: &mut Asked| asked.addr == addr && asked.linked.contains(&server);
+            let told: Vec<Asked> = self.asked.extract_if(.., is_old).collect();
+            self.answer(told, || Err(PeerError::AlreadyConnected { id: server }));
         }
+        self.opened.insert(link, addr);
     }
 
     /// A dial came to nothing; the node will name the address if it still matters.
@@ -79,8 +86,15 @@ impl Wishes {
     }
 
     fn keep(&mut self, addr: &Addr, reply: impl Fn() -> Result<ServerId, PeerError>) {
-        for asked in self.asked.extract_if(.., |asked| asked.addr == *addr) {
+        let told: Vec<Asked> = self.asked.extract_if(.., |asked| asked.addr == *addr).collect();
+        self.answer(told, reply);
+    }
+
+    /// Tells those who asked, and keeps what they asked for.
+    fn answer(&mut self, told: Vec<Asked>, reply: impl Fn() -> Result<ServerId, PeerError>) {
+        for asked in told {
             self.kept.insert(asked.addr);
+            // Who no longer waits needs no answer.
             drop(asked.answer.send(reply()));
         }
     }
