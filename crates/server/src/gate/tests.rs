@@ -1,3 +1,5 @@
+//! Who is let in, who waits, and what is forgotten.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Frames of every kind, good and bad, through the checks of a link.
+
 use super::*;
 use darkchat_crypto::{Identity, sign};
 use darkchat_node::Profile;

@@ -1,3 +1,5 @@
+//! What the writing half puts into records, and when it tells the loop.
+
 use super::*;
 use proptest::prelude::*;
 
