@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 /// Enough to cross every branch now and then, few enough for every `cargo test`.
-const CASES: u32 = 1_024;
+const CASES: u32 = 256;
 /// Most frames of a real link are short; corpora hold the long ones.
 const LEN_MAX: usize = 600;
 
