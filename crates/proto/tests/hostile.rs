@@ -51,6 +51,38 @@ fn a1_the_largest_frame_passes() {
     assert_eq!(stream_of(&run).next_frame().map(|frame| frame.map(|frame| frame.len())), Ok(Some(MAX_FRAME)));
 }
 
+/// The frames in a run that comes in these pieces.
+fn frames_in<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    let mut stream = FrameStream::default();
+    let mut frames = Vec::new();
+    for piece in pieces {
+        stream.push(Bytes::copy_from_slice(piece));
+        while let Some(frame) = stream.next_frame().expect("a valid run") {
+            frames.push(frame);
+        }
+    }
+    assert!(stream.is_between_frames());
+    frames
+}
+
+#[test]
+fn a3_a_session_split_at_any_byte_gives_the_same_frames() {
+    let run: Vec<u8> = examples::frames()
+        .iter()
+        .flat_map(|frame| {
+            let (head, body) = frame.encode_split();
+            [head, body].concat()
+        })
+        .collect();
+    let whole: Vec<Bytes> = examples::frames().iter().map(Frame::encode).collect();
+    assert_eq!(frames_in([run.as_slice()]), whole);
+    assert_eq!(frames_in(run.chunks(1)), whole, "byte by byte");
+    for cut in 0..=run.len() {
+        let (first, rest) = run.split_at(cut);
+        assert_eq!(frames_in([first, rest]), whole, "cut at {cut}");
+    }
+}
+
 /// Runs on a stack of 256 KiB, where a decoder that recurses with its input dies.
 fn on_a_small_stack(body: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(256 * 1_024).spawn(body).expect("a thread");
