@@ -38,8 +38,7 @@ pub struct Builder {
     identity: Identity,
     transports: Vec<Arc<dyn Transport>>,
     secret: Option<NetworkSecret>,
-    token: String,
-    agent: String,
+    credentials: Credentials,
     known: Option<KnownServers>,
     device: Option<DeviceId>,
     receive_queue: usize,
@@ -52,8 +51,10 @@ impl Builder {
             identity,
             transports: Vec::new(),
             secret: None,
-            token: String::new(),
-            agent: concat!("darkchat-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            credentials: Credentials {
+                agent: concat!("darkchat-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+                ..Credentials::default()
+            },
             known: None,
             device: None,
             receive_queue: RECEIVE_QUEUE,
@@ -87,14 +88,15 @@ impl Builder {
 
     /// A bearer token, for servers that ask for one. At most 512 bytes; a secret, never printed.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = token.into();
+        self.credentials.token = token.into();
         self
     }
 
     /// The program's name and version, for the server's log: its first 64 bytes.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
-        self.agent = agent.into();
-        self.agent.truncate(self.agent.floor_char_boundary(MAX_AGENT));
+        let mut agent = agent.into();
+        agent.truncate(agent.floor_char_boundary(MAX_AGENT));
+        self.credentials.agent = agent;
         self
     }
 
@@ -177,7 +179,7 @@ impl Builder {
     }
 
     async fn start(self) -> Result<Client, ConnectError> {
-        let Self { identity, transports, secret, token, agent, known, device, receive_queue, mut config } =
+        let Self { identity, transports, secret, credentials, known, device, receive_queue, mut config } =
             self;
         if config.servers.is_empty() {
             return Err(ConnectError::NoAddress);
@@ -191,7 +193,7 @@ impl Builder {
             link: LinkConfig { network: config.network.clone(), secret, features: Features::NONE },
             identity: Arc::new(identity),
             device,
-            credentials: Credentials { token, agent, resume: None },
+            credentials,
             known,
         };
         let (client, up) = run::start(dialler, config, receive_queue, random());

@@ -3,95 +3,21 @@
 use crate::client::Shared;
 use crate::error::{JoinError, SendError, TrySendError};
 use crate::message::{Member, MemberChange, Message, Payload, Received, Sent};
-use crate::queue::Queue;
+use crate::room::RoomGuard;
 use crate::run::Command;
+use crate::sender::Sender;
 use crate::state::follow;
-use darkchat_proto::limits::MAX_PAYLOAD;
-use darkchat_proto::{ChannelId, ChannelName, UserId, UserName};
+use darkchat_proto::{ChannelId, ChannelName, UserName};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
-
-/// Member changes that a slow reader may be behind; [`Channel::members`] is always whole.
-const BEHIND: usize = 256;
-/// The content that one permit of the send queue stands for, in bytes.
-const PERMIT_BYTES: usize = 1_024;
-
-/// What a channel's handle and the client's task share.
-#[derive(Debug)]
-pub(crate) struct Room {
-    pub(crate) id: ChannelId,
-    pub(crate) name: ChannelName,
-    pub(crate) queue: Queue,
-    spread: AtomicBool,
-    members: Mutex<BTreeMap<UserId, UserName>>,
-    changes: broadcast::Sender<MemberChange>,
-}
-
-impl Room {
-    pub(crate) fn new(id: ChannelId, name: ChannelName, receive_queue: usize) -> Self {
-        Self {
-            id,
-            name,
-            queue: Queue::new(receive_queue),
-            spread: AtomicBool::new(false),
-            members: Mutex::default(),
-            changes: broadcast::Sender::new(BEHIND),
-        }
-    }
-
-    fn members(&self) -> MutexGuard<'_, BTreeMap<UserId, UserName>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn joined(&self, spread: bool) {
-        self.spread.store(spread, Ordering::Relaxed);
-    }
-
-    pub(crate) fn changed(&self, change: MemberChange) {
-        match &change {
-            MemberChange::Came(Member { user, name }) | MemberChange::Renamed(Member { user, name }) => {
-                self.members().insert(*user, name.clone());
-            }
-            MemberChange::Left(Member { user, .. }) | MemberChange::Expired(Member { user, .. }) => {
-                self.members().remove(user);
-            }
-        }
-        // Nobody following is no fault.
-        let _nobody = self.changes.send(change);
-    }
-}
-
-/// A joined channel that is left again if nobody keeps it.
-#[derive(Debug)]
-pub(crate) struct RoomGuard {
-    room: Arc<Room>,
-    commands: mpsc::WeakUnboundedSender<Command>,
-    left: bool,
-}
-
-impl RoomGuard {
-    pub(crate) const fn new(room: Arc<Room>, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
-        Self { room, commands, left: false }
-    }
-}
-
-impl Drop for RoomGuard {
-    fn drop(&mut self) {
-        if let Some(commands) = self.commands.upgrade().filter(|_| !self.left) {
-            // An error means that the client has ended, and with it its channels.
-            let _ended = commands.send(Command::Leave { channel: self.room.id, reply: None });
-        }
-    }
-}
+use tokio::sync::oneshot;
 
 /// A channel that the user is in: a `Stream` of [`Received`] messages, and the way to send some.
 ///
@@ -130,7 +56,7 @@ pub struct Channel {
 impl Channel {
     pub(crate) fn new(guard: RoomGuard, shared: Arc<Shared>) -> Self {
         let room = Arc::clone(&guard.room);
-        Self { guard, sender: Sender { room, shared } }
+        Self { guard, sender: Sender::new(room, shared) }
     }
 
     /// A handle that only sends, for another task than the one that reads.
@@ -161,11 +87,14 @@ impl Channel {
     /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
     /// server or a link that dies on the way may still lose it; receivers then see a gap.
     ///
+    /// Waits while too much is queued. While the link is down it waits for the next one, at most 10 s.
+    ///
     /// # Errors
-    /// As [`Sender::send`].
+    /// [`SendError`]; each case says whether others may have got it.
     ///
     /// # Cancel safety
-    /// As [`Sender::send`].
+    /// Dropping the future while it waits for room sends nothing; later, the message is sent all the same, and only
+    /// its outcome is not told.
     pub async fn send(&self, payload: impl Into<Payload>) -> Result<Sent, SendError> {
         self.sender.send(payload).await
     }
@@ -218,7 +147,7 @@ impl Channel {
         let (reply, answer) = oneshot::channel();
         self.guard.left = true;
         let command = Command::Leave { channel: self.id(), reply: Some(reply) };
-        self.sender.shared.commands.send(command).map_err(|_| JoinError::Closed)?;
+        self.sender.command(command).map_err(|_| JoinError::Closed)?;
         answer.await.map_err(|_| JoinError::Closed)
     }
 }
@@ -229,90 +158,6 @@ impl Stream for Channel {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.guard.room.queue.poll_next(cx)
     }
-}
-
-/// Sends to a channel, from any task. Clones are handles of the same channel; they keep the client alive, but not
-/// the channel: once that is left, sending fails with [`SendError::Closed`].
-///
-/// Messages go out in the order in which [`send`](Self::send) was first polled.
-///
-/// ```
-/// # use darkchat_client::Client;
-/// # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut lobby = client.join("lobby".parse()?).await?;
-/// let sender = lobby.sender();
-/// tokio::spawn(async move { sender.send("hello from a task").await });
-/// while let Some(received) = lobby.recv().await {
-///     drop(received);
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Sender {
-    room: Arc<Room>,
-    shared: Arc<Shared>,
-}
-
-impl Sender {
-    /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
-    /// server or a link that dies on the way may still lose it; receivers then see a gap.
-    ///
-    /// Waits while too much is queued. While the link is down it waits for the next one, at most 10 s.
-    ///
-    /// # Errors
-    /// [`SendError`]; each case says whether others may have got it.
-    ///
-    /// # Cancel safety
-    /// Dropping the future while it waits for room sends nothing; later, the message is sent all the same, and only
-    /// its outcome is not told.
-    pub async fn send(&self, payload: impl Into<Payload>) -> Result<Sent, SendError> {
-        let payload = payload.into();
-        let too_large = SendError::TooLarge { len: payload.len(), max: MAX_PAYLOAD };
-        let permits = permits(&payload).ok_or(too_large)?;
-        let room = Arc::clone(&self.shared.room);
-        let permit = room.acquire_many_owned(permits).await.map_err(|_| SendError::Closed)?;
-        let (reply, answer) = oneshot::channel();
-        let command = self.command(payload, permit, Some(reply));
-        self.shared.commands.send(command).map_err(|_| SendError::Closed)?;
-        answer.await.map_err(|_| SendError::Closed)?
-    }
-
-    /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
-    /// [`Note::NotSent`](crate::Note::NotSent) says so.
-    ///
-    /// # Errors
-    /// [`TrySendError`]; nothing was sent.
-    pub fn try_send(&self, payload: impl Into<Payload>) -> Result<(), TrySendError> {
-        let payload = payload.into();
-        let too_large = TrySendError::TooLarge { len: payload.len(), max: MAX_PAYLOAD };
-        let permits = permits(&payload).ok_or(too_large)?;
-        let room = Arc::clone(&self.shared.room);
-        let permit = room.try_acquire_many_owned(permits).map_err(|_| TrySendError::Full)?;
-        self.shared.commands.send(self.command(payload, permit, None)).map_err(|_| TrySendError::Closed)
-    }
-
-    fn command(
-        &self,
-        payload: Payload,
-        permit: OwnedSemaphorePermit,
-        reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
-    ) -> Command {
-        let room = Arc::clone(&self.room);
-        Command::Send { room, entry: payload.into_entry(), permit, reply }
-    }
-
-    /// Claims another name in this channel, from the next message on.
-    pub fn speak_as(&self, name: UserName) {
-        // An error means that the client has ended, and nothing will be said any more.
-        let _ended = self.shared.commands.send(Command::Speak { channel: self.room.id, name });
-    }
-}
-
-/// The permits of the send queue that a message takes; `None` if no server would take the message.
-fn permits(payload: &Payload) -> Option<u32> {
-    let len = Some(payload.len()).filter(|len| *len <= MAX_PAYLOAD)?;
-    u32::try_from(len.div_ceil(PERMIT_BYTES).max(1)).ok()
 }
 
 /// Changes among the members of a channel.

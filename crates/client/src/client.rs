@@ -1,8 +1,9 @@
 //! The handle of a connected user.
 
 use crate::builder::Builder;
-use crate::channel::{Channel, RoomGuard};
+use crate::channel::Channel;
 use crate::error::{ConnectError, JoinError};
+use crate::room::RoomGuard;
 use crate::run::{Command, SharedStats};
 use crate::session::Stats;
 use crate::state::{Notes, StateWatch, Told};

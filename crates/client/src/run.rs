@@ -3,10 +3,10 @@
 pub(crate) mod dial;
 mod link;
 
-use crate::channel::{Room, RoomGuard};
 use crate::client::{Client, Shared};
 use crate::error::{ConnectError, JoinError, SendError};
 use crate::message::Sent;
+use crate::room::{Room, RoomGuard};
 use crate::session::{Config, DialId, Event, Failure, Input, Output, Session, State, Stats, Ticket};
 use crate::state::{Note, Told};
 use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Time, UserName};
