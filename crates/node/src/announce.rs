@@ -2,6 +2,7 @@
 
 use crate::joins::Answer;
 use crate::limits::{Bucket, Rate};
+use crate::queue::OURSELVES;
 use crate::router::Travelling;
 use crate::spread::{Asker, DONE_TIMEOUT, Finished, Hops};
 use crate::{LinkId, Node, Output, SignId};
@@ -115,6 +116,9 @@ impl Node {
                 self.announce.due = Some(now + wait);
             }
         }
+        for (shard, signed) in self.retell.due(now) {
+            self.send_shard(&shard, signed);
+        }
         self.interest.expire(now);
         for shard in self.interest.due(now) {
             let body = shard.encode();
@@ -181,13 +185,21 @@ impl Node {
         let number = self.announce.sent_shards;
         self.announce.sent_shards = number.wrapping_add(1);
         self.joins.sent(number, shard);
+        self.retell.told(self.cx.now, number, shard, &signed);
         let dst: Vec<RouterId> = self.map.reachable().collect();
         let head = self.new_head(Class::Shard, dst, true);
         let frame = (head.origin, head.id);
-        let ourselves = crate::queue::OURSELVES;
-        let hops = self.forward(Travelling { head, payload: signed, source: ourselves, from: None });
+        let hops = self.forward(Travelling { head, payload: signed, source: OURSELVES, from: None });
         if let Some(finished) = self.dones.begin(self.cx.now, Asker::Ours(number), frame, hops) {
             self.finished(finished);
+        }
+    }
+
+    /// Tells our recent shards to servers that can be reached since now.
+    pub(crate) fn tell_new(&mut self, dst: &[RouterId]) {
+        for payload in self.retell.recent(self.cx.now) {
+            let head = self.new_head(Class::Shard, dst.to_vec(), false);
+            self.forward(Travelling { head, payload, source: OURSELVES, from: None });
         }
     }
 
@@ -210,6 +222,9 @@ impl Node {
             }
             Asker::Neighbour(_) => {}
             Asker::Ours(number) => {
+                if !complete {
+                    self.retell.missed(self.cx.now, number);
+                }
                 for answer in self.joins.settled(number, servers, complete) {
                     self.answer_join(answer);
                 }

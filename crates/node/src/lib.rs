@@ -17,6 +17,7 @@ mod map;
 mod output;
 mod peers;
 mod queue;
+mod retell;
 mod rng;
 mod router;
 mod seen;
@@ -45,6 +46,7 @@ use link::{Link, Links};
 use links::Arrival;
 use map::Map;
 use peers::{Peer, Peers};
+use retell::Retell;
 use router::Router;
 use session::{Session, Sessions};
 use spread::Dones;
@@ -84,6 +86,7 @@ pub struct Node {
     announce: Announce,
     dones: Dones,
     joins: Joins,
+    retell: Retell,
     draining: bool,
 }
 
@@ -105,6 +108,7 @@ impl Node {
             announce: Announce::default(),
             dones: Dones::default(),
             joins: Joins::default(),
+            retell: Retell::default(),
             draining: false,
             config,
         }
@@ -148,6 +152,7 @@ impl Node {
             self.map.deadline(),
             self.dones.deadline(),
             self.joins.deadline(),
+            self.retell.deadline(),
         ]
         .into_iter()
         .flatten()

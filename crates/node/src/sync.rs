@@ -20,7 +20,7 @@ const OFFER_AFTER: Duration = Duration::from_millis(50);
 /// Answers to a pull stop while so many bytes wait for the link: a large map must not fill its queue.
 const PULL_ROOM: usize = 1 << 20;
 /// The map is looked at so long after a change: a thousand records make one look.
-const NOTE_AFTER: Duration = Duration::from_millis(500);
+const NOTE_AFTER: Duration = Duration::from_millis(100);
 
 /// A record on its way to the other peers, held back by its origin's budget.
 #[derive(Debug)]
@@ -243,10 +243,12 @@ impl Node {
         }
         let reachable: BTreeSet<RouterId> = self.map.reachable().collect();
         self.interest.note_reachable(self.cx.now, |router| reachable.contains(&router));
-        if !reachable.is_subset(&self.sync.reachable) {
-            self.joins.more_reachable();
-        }
+        let new: Vec<RouterId> = reachable.difference(&self.sync.reachable).copied().collect();
         self.sync.reachable = reachable;
+        if !new.is_empty() {
+            self.joins.more_reachable();
+            self.tell_new(&new);
+        }
     }
 
     /// Does what is due about records and shards.

@@ -1,8 +1,8 @@
 //! The defects of the program that came before, each with the test that would have shown it.
 
 use super::world::{World, channel, deliver, post, secs, user};
-use crate::Input;
-use darkchat_proto::{Code, Done, Kind};
+use crate::{Input, Received};
+use darkchat_proto::{Code, Done, Frame, Kind};
 
 /// It kept every id that it had ever seen.
 #[test]
@@ -19,6 +19,7 @@ fn original_defect_unbounded_table_of_seen_ids() {
             world.give(0, Input::Frame { link: alice.link, frame: super::world::publish(0, post) });
         }
         world.take_inbox(bob);
+        world.ask(bob, Received::Other(Frame::from(Kind::Ping { nonce: 1, acked: 0 })));
         world.run_for(secs(1));
         most = most.max(world.stats(0).sizes.seen);
     }

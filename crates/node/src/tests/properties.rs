@@ -111,7 +111,7 @@ fn any_received() -> impl Strategy<Value = Received> {
             Received::Shard { shard: Verified::unchecked(shard), signed }
         },
     );
-    let class = (0..6).prop_map(|number| {
+    let class = (0..6_usize).prop_map(|number| {
         [Class::Channel, Class::Dm, Class::LookupReq, Class::LookupRep, Class::DmStatus, Class::Shard][number]
     });
     let check = (0..8).prop_map(|number| if number == 0 { Check::Bad } else { Check::NotChecked });
@@ -186,6 +186,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         6 => prop_oneof![0..200_u64, 1_000..40_000_u64].prop_map(|ms| Deed::Pass { ms }),
         1 => any_u64().prop_map(|unix_ms| Deed::Wall { unix_ms }),
         1 => any_u64().prop_map(|number| Deed::Nonsense { number }),
+        1 => (0..20).prop_map(|dice| if dice == 0 { Deed::Drain } else { Deed::Pass { ms: 1 } }),
     ]
 }
 

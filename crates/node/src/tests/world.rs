@@ -423,12 +423,18 @@ impl World {
             if step == Some(next) {
                 if let Some((_, Step::Give(at, input))) = self.steps.pop_first() {
                     let dead = match &input {
-                        Input::Frame { link, .. } | Input::Flushed { link, .. } => {
+                        Input::Frame { link, .. }
+                        | Input::Flushed { link, .. }
+                        | Input::Opened { link, .. } => {
                             self.servers[at].ends.get(link).is_none_or(|end| end.closed)
                         }
                         _ => false,
                     };
-                    if !dead {
+                    if let Input::Opened { dial: Some(dial), .. } = &input
+                        && dead
+                    {
+                        self.give(at, Input::DialFailed { dial: *dial, why: Code::Truncated });
+                    } else if !dead {
                         if let Input::Closed { link, .. } = &input
                             && let Some(end) = self.servers[at].ends.get_mut(link)
                         {
