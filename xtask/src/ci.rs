@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change lands, cheapest first, each step with its time.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -15,7 +16,7 @@ enum Outcome {
 
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("wire code is not stale", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -28,6 +29,7 @@ const STEPS: [Step; 10] = [
     ("tests", |root| cargo(root, &["test", "--workspace", "--locked"])),
     ("vectors in another language", foreign_vectors),
     ("licences and bans", deny),
+    ("documented flags", documented_flags),
     ("packaging", packaging),
 ];
 
@@ -101,6 +103,39 @@ fn deny(root: &Path) -> Result<Outcome> {
     cargo(root, &["deny", "--offline", "check", "bans", "licenses", "sources"])
 }
 
+/// Every flag that the reference names is one that a program has, and every flag of a program is in the reference.
+fn documented_flags(root: &Path) -> Result<Outcome> {
+    let mut help = String::new();
+    let server = server(root)?;
+    // Its own tests have just built the client; asking cargo for it alone would build half of the graph again.
+    let client = server.with_file_name(format!("darkchat{}", std::env::consts::EXE_SUFFIX));
+    let commands: [(_, &[&str]); 2] = [(server, &["", "id"]), (client, &["", "chat", "send", "recv", "id"])];
+    for (program, commands) in commands {
+        for command in commands {
+            let words = command.split_whitespace().chain(["--help"]);
+            let output = Command::new(&program).args(words).output().context("--help")?;
+            ensure!(output.status.success(), "{}: {command} --help fails", program.display());
+            help.push_str(&String::from_utf8_lossy(&output.stdout));
+        }
+    }
+    let reference = std::fs::read_to_string(root.join("docs/commands.md"))?;
+    let (reference, _) = reference.split_once("\n## Planned").context("docs/commands.md: no `## Planned`")?;
+    let (told, known) = (flags(reference), flags(&help));
+    let missing: Vec<&&str> = told.symmetric_difference(&known).filter(|it| **it != "--help").collect();
+    ensure!(missing.is_empty(), "in docs/commands.md or in --help, and not in both: {missing:?}");
+    Ok(Outcome::Passed)
+}
+
+/// What looks like a long flag: two dashes and lower-case words.
+fn flags(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|it: char| !it.is_ascii_alphanumeric() && it != '-');
+    words
+        .filter(|it| {
+            it.strip_prefix("--").is_some_and(|it| it.starts_with(|it: char| it.is_ascii_lowercase()))
+        })
+        .collect()
+}
+
 /// Every flag that the packages give the server is one that it knows; the unit is one that systemd understands.
 fn packaging(root: &Path) -> Result<Outcome> {
     let server = server(root)?;
@@ -108,8 +143,8 @@ fn packaging(root: &Path) -> Result<Outcome> {
     let help = String::from_utf8_lossy(&help.stdout);
     for path in ["packaging/darkchatd.service", "packaging/Containerfile"] {
         let text = std::fs::read_to_string(root.join(path))?;
-        for flag in server_flags(&text) {
-            ensure!(help.contains(flag), "{path}: darkchatd has no flag {flag}");
+        if let Some(flag) = server_flags(&text).difference(&flags(&help)).next() {
+            bail!("{path}: darkchatd has no flag {flag}");
         }
     }
     if !starts(Command::new("systemd-analyze").arg("--version")) {
@@ -119,10 +154,9 @@ fn packaging(root: &Path) -> Result<Outcome> {
 }
 
 /// The flags in the lines that start the server.
-fn server_flags(text: &str) -> impl Iterator<Item = &str> {
+fn server_flags(text: &str) -> BTreeSet<&str> {
     let starts = text.lines().filter(|line| line.starts_with("ExecStart=") || line.starts_with("CMD "));
-    let words = starts.flat_map(|line| line.split(|it: char| !it.is_ascii_alphanumeric() && it != '-'));
-    words.filter(|word| word.starts_with("--"))
+    starts.flat_map(flags).collect()
 }
 
 /// Lets systemd read the unit as it would be installed, with the server that was just built in its place.
@@ -144,7 +178,7 @@ fn verify_unit(root: &Path, server: &Path) -> Result<Outcome> {
     )
 }
 
-/// The server that the tests built; cargo names its path, wherever the target folder is.
+/// The server, which the tests have built in the same way; cargo names its path, wherever the target folder is.
 fn server(root: &Path) -> Result<PathBuf> {
     let output = Command::new(crate::cargo())
         .args(["build", "--locked", "-p", "darkchatd", "--message-format=json"])
@@ -173,6 +207,7 @@ mod tests {
     #[test]
     fn flags_of_the_packages_are_seen() {
         let text = "# --old\nExecStart=/usr/local/bin/darkchatd --tcp 0.0.0.0:8545 --no-lan\nCMD [\"--ws\", \"--prompt\"]\n";
-        assert_eq!(server_flags(text).collect::<Vec<_>>(), ["--tcp", "--no-lan", "--ws", "--prompt"]);
+        assert_eq!(server_flags(text), BTreeSet::from(["--tcp", "--no-lan", "--ws", "--prompt"]));
+        assert_eq!(flags("a --b, `--c-d` | -- --- e"), BTreeSet::from(["--b", "--c-d"]));
     }
 }
