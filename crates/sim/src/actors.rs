@@ -22,8 +22,8 @@ pub(crate) struct Host {
     pub(crate) config: Config,
     /// How far its clock is ahead of the world's, in milliseconds.
     pub(crate) skew_ms: u64,
-    /// `None` after a crash.
-    pub(crate) node: Option<Node>,
+    /// `None` after a crash. In a box, because it is taken out for every input.
+    pub(crate) node: Option<Box<Node>>,
     /// Counts its starts.
     pub(crate) life: u32,
     /// The links that its node knows, and their connections and ends.

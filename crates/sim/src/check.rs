@@ -259,6 +259,7 @@ impl World {
             }
             session::Event::JoinFailed { why: session::Failure::AlreadyJoined, .. } => {}
             session::Event::JoinFailed { channel, .. } => {
+                self.users[client].wanted.remove(&channel);
                 self.users[client].joined.remove(&channel);
             }
             session::Event::Left { channel, .. } => {
@@ -384,7 +385,7 @@ impl World {
     /// The counters of a server; none while it is down.
     #[must_use]
     pub fn stats(&self, server: Server) -> Option<Stats> {
-        self.hosts[server.0].node.as_ref().map(Node::stats)
+        self.hosts[server.0].node.as_ref().map(|node| node.stats())
     }
 
     /// The counters of a client.

@@ -48,12 +48,12 @@ impl World {
 
     pub(crate) fn server_timer(&mut self, server: usize) {
         self.hosts[server].timer = None;
-        let deadline = self.hosts[server].node.as_ref().and_then(node::Node::poll_timeout);
+        let deadline = self.hosts[server].node.as_ref().and_then(|node| node.poll_timeout());
         if !self.is_due(deadline) {
             return self.server_deadline(server, deadline);
         }
         self.tell_server(server, node::Input::Timeout, None, &[]);
-        let after = self.hosts[server].node.as_ref().and_then(node::Node::poll_timeout);
+        let after = self.hosts[server].node.as_ref().and_then(|node| node.poll_timeout());
         if self.is_due(after) {
             self.broken(&format!("server {server} has a deadline that does not move on"));
         }

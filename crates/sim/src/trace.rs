@@ -9,6 +9,9 @@ use std::fmt;
 /// How many steps are kept in words.
 const KEPT: usize = 120;
 
+/// How many bytes are hashed at once.
+const HASH_AT_ONCE: usize = 16 << 10;
+
 /// One step, for people.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
@@ -42,6 +45,8 @@ impl fmt::Display for Step {
 #[derive(Debug)]
 pub(crate) struct Trace {
     hash: Sha256,
+    /// Hashed when there is enough of it, because many small pieces cost more.
+    unhashed: Vec<u8>,
     steps: u64,
     last: VecDeque<Step>,
     aloud: bool,
@@ -49,7 +54,13 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self { hash: Sha256::new(), steps: 0, last: VecDeque::with_capacity(KEPT), aloud: false }
+        Self {
+            hash: Sha256::new(),
+            unhashed: Vec::new(),
+            steps: 0,
+            last: VecDeque::with_capacity(KEPT),
+            aloud: false,
+        }
     }
 
     /// Prints every step from now on.
@@ -60,10 +71,14 @@ impl Trace {
     /// Adds a step; `bytes` is what was carried, if anything.
     pub(crate) fn step(&mut self, at: Time, who: Who, what: &'static str, link: Option<usize>, bytes: &[u8]) {
         self.steps += 1;
-        self.hash.update(at.since_start().as_nanos().to_le_bytes());
-        self.hash.update(who.tag());
-        self.hash.update(what);
-        self.hash.update(bytes);
+        let at_ns = u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX);
+        for part in [&at_ns.to_le_bytes()[..], &who.tag(), what.as_bytes(), bytes] {
+            self.unhashed.extend_from_slice(part);
+        }
+        if self.unhashed.len() > HASH_AT_ONCE {
+            self.hash.update(&self.unhashed);
+            self.unhashed.clear();
+        }
         let step = Step { at, who, what, link, bytes: bytes.len() };
         if self.aloud {
             print_step(&step);
@@ -79,7 +94,7 @@ impl Trace {
     }
 
     pub(crate) fn hash(&self) -> [u8; 32] {
-        self.hash.clone().finalize().into()
+        self.hash.clone().chain_update(&self.unhashed).finalize().into()
     }
 
     pub(crate) fn last(&self) -> impl Iterator<Item = &Step> {

@@ -230,7 +230,7 @@ impl World {
         let host = &mut self.hosts[server];
         host.life += 1;
         host.timer = None;
-        host.node = Some(Node::new(host.id(), host.config.clone(), seed));
+        host.node = Some(Box::new(Node::new(host.id(), host.config.clone(), seed)));
         let (life, peers) = (host.life, host.peers.clone());
         self.after(Duration::ZERO, Event::Wall { who: Who::Server(server), life });
         self.run_now();
