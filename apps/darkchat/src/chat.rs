@@ -7,7 +7,7 @@ use crate::args::{Chat as Args, Global};
 use crate::failure::Failure;
 use crate::{clean, connect, print};
 use darkchat_client::{Client, Received, State};
-use darkchat_proto::{ChannelName, UserName};
+use darkchat_proto::{ChannelName, Code, UserName};
 use futures_util::StreamExt as _;
 use input::{COMMANDS, Typed};
 use places::{Item, Outcome, Places};
@@ -177,10 +177,10 @@ impl Chat {
     /// Tells what became of the connection; one that has ended for good ends the chat.
     fn state(&self, state: &State) -> Result<(), Failure> {
         match state {
-            State::Connected { addr, .. } => self.notice(&format!("connected to {addr}")),
+            State::Connected { addr, .. } => self.notice(&format!("connected to {}", addr.addr)),
             State::Waiting { retry, why } => {
-                let seconds = retry.as_secs_f32();
-                self.notice(&format!("connection lost; {}; next try in {seconds:.1} s", why.sentence()));
+                let why = if *why == Code::Unreachable { "nobody answers there" } else { why.sentence() };
+                self.notice(&format!("connection lost; {why}; next try in {:.1} s", retry.as_secs_f32()));
             }
             State::Closed { why } => return Err(Failure::ended(*why)),
             _ => {}

@@ -114,7 +114,7 @@ async fn connect(server: &Server, addr: ServerAddr) -> String {
     match tokio::time::timeout(CONNECT_WAIT, server.connect(addr)).await {
         Ok(Ok(id)) => format!("connected {id} {place}"),
         Ok(Err(PeerError::AlreadyConnected { id })) => format!("already connected {id} {place}"),
-        Ok(Err(error)) => format!("error: {error}"),
+        Ok(Err(error)) => format!("error: {:#}", anyhow::Error::from(error)),
         Err(_) => format!("error: no link within 10 s, still trying: {place}"),
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 #[non_exhaustive]
 pub enum StartError {
     /// An address could not be bound; the source says why. Choose another, or port 0 for any free one.
-    #[error("cannot listen on {addr}: {source}")]
+    #[error("cannot listen on {addr}")]
     Bind {
         /// The address.
         addr: Addr,
@@ -41,7 +41,7 @@ pub enum PeerError {
         addr: Addr,
     },
     /// Nobody answers there; the source says why. The address is not dialled again.
-    #[error("cannot reach {addr}: {source}")]
+    #[error("cannot reach {addr}")]
     Unreachable {
         /// The address.
         addr: Addr,
@@ -50,12 +50,12 @@ pub enum PeerError {
     },
     /// Who answers there does not complete the handshake. The address is not dialled again. Look at its key and at
     /// the network's name.
-    #[error("no handshake with {addr}: {source}")]
+    #[error("no handshake with {addr}")]
     Handshake {
         /// The address.
         addr: Addr,
         /// What was wrong.
-        source: HandshakeError,
+        source: Box<HandshakeError>,
     },
     /// The other side hung up during the handshake: it is no peer port, it is full, or it is of another network.
     /// The address is not dialled again.
