@@ -138,7 +138,23 @@ mod tests {
     }
 
     #[test]
-    fn two_frames_in_one_record_share_its_buffer_and_one_in_twenty_comes_whole() {
+    fn what_is_held_is_counted_until_it_is_taken() {
+        let mut stream = FrameStream::default();
+        assert!(stream.is_empty() && stream.is_between_frames());
+        for (piece, held) in [(&[3, b'a'][..], 2), (b"b", 3), (b"c\x01", 5)] {
+            stream.push(Bytes::copy_from_slice(piece));
+            assert_eq!(stream.len(), held);
+            assert!(!stream.is_empty() && !stream.is_between_frames());
+        }
+        assert_eq!(stream.next_frame(), Ok(Some(Bytes::from_static(b"abc"))));
+        assert_eq!((stream.len(), stream.next_frame()), (1, Ok(None)));
+        stream.push(Bytes::from_static(b"d"));
+        assert_eq!(stream.next_frame(), Ok(Some(Bytes::from_static(b"d"))));
+        assert!(stream.is_empty() && stream.is_between_frames());
+    }
+
+    #[test]
+    fn two_frames_in_one_record_share_its_buffer_and_one_in_pieces_comes_whole() {
         let mut run = BytesMut::new();
         for body in [&b"first"[..], b"second"] {
             put_prefix(body.len(), &mut run);
