@@ -22,3 +22,8 @@ pub use message::{Cause, Content, Member, MemberChange, Message, Missed, Payload
 pub use sender::Sender;
 pub use session::{State, Stats};
 pub use state::{Note, Notes, StateWatch};
+
+/// The README's examples, which compile like all others.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
