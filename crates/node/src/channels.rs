@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// The most memberships of a server.
-pub(crate) const MAX_MEMBERSHIPS: usize = 2_000_000;
+const MAX_MEMBERSHIPS: usize = 2_000_000;
 /// The lists without one member that a channel keeps: publishers take turns in busy channels.
 const LISTS: usize = 4;
 
@@ -47,15 +47,41 @@ impl Channel {
 }
 
 /// All channels with members here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Channels {
     by_id: BTreeMap<ChannelId, Channel>,
     memberships: usize,
+    max: usize,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self::new(MAX_MEMBERSHIPS)
+    }
+}
+
+/// What became of a new member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// The channel has members beside it.
+    Others,
+    /// It is the first one; the channel's tag.
+    First(Tag),
+    /// There is no room, and nothing changed.
+    Full,
 }
 
 impl Channels {
-    /// Takes a member in. The channel's tag, if it is the first one; the caller sees to the bounds.
-    pub(crate) fn join(&mut self, network: &Network, id: ChannelId, link: LinkId, slot: Slot) -> Option<Tag> {
+    /// Room for so many memberships.
+    const fn new(max: usize) -> Self {
+        Self { by_id: BTreeMap::new(), memberships: 0, max }
+    }
+
+    /// Takes a member in.
+    pub(crate) fn join(&mut self, network: &Network, id: ChannelId, link: LinkId, slot: Slot) -> Joined {
+        if self.memberships >= self.max {
+            return Joined::Full;
+        }
         let (channel, is_new) = match self.by_id.entry(id) {
             Entry::Occupied(channel) => (channel.into_mut(), false),
             Entry::Vacant(place) => {
@@ -69,7 +95,7 @@ impl Channels {
             channel.lists.clear();
             self.memberships = self.memberships.saturating_add(1);
         }
-        is_new.then_some(channel.tag)
+        if is_new { Joined::First(channel.tag) } else { Joined::Others }
     }
 
     /// Lets a member go. The channel's tag, if it was the last one.
@@ -113,5 +139,70 @@ impl Channels {
 
     pub(crate) const fn memberships(&self) -> usize {
         self.memberships
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> ChannelId {
+        ChannelId::new([number; 32])
+    }
+
+    /// Channels with these (channel, link) memberships.
+    fn channels(max: usize, members: &[(u8, u64)]) -> Channels {
+        let mut channels = Channels::new(max);
+        for (channel, link) in members {
+            channels.join(&Network::default(), id(*channel), LinkId(*link), Slot::default());
+        }
+        channels
+    }
+
+    #[test]
+    fn memberships_are_bounded_and_a_refused_one_changes_nothing() {
+        let mut full = channels(3, &[(1, 1), (1, 2), (2, 1)]);
+        assert_eq!(full.join(&Network::default(), id(3), LinkId(1), Slot::default()), Joined::Full);
+        assert_eq!((full.memberships(), full.len()), (3, 2));
+        assert_eq!(full.leave(&id(1), LinkId(2)), None);
+        let joined = full.join(&Network::default(), id(3), LinkId(1), Slot::default());
+        assert!(matches!(joined, Joined::First(_)));
+    }
+
+    #[test]
+    fn the_last_one_to_leave_takes_the_channel_along() {
+        let mut channels = channels(9, &[(1, 1), (1, 2), (1, 2)]);
+        assert_eq!(channels.memberships(), 2);
+        assert_eq!(channels.leave(&id(1), LinkId(1)), None);
+        assert_eq!(channels.leave(&id(1), LinkId(1)), None, "it was not there any more");
+        assert!(channels.leave(&id(1), LinkId(2)).is_some());
+        assert_eq!((channels.len(), channels.memberships()), (0, 0));
+    }
+
+    #[test]
+    fn a_list_is_the_same_one_until_the_members_change() {
+        let mut channels = channels(99, &[(1, 1), (1, 2), (1, 3)]);
+        let list =
+            |channels: &mut Channels, but: u64| channels.targets(&id(1), Some(LinkId(but))).unwrap().0.ids;
+        let first = list(&mut channels, 2);
+        assert_eq!(*first, [LinkId(1), LinkId(3)]);
+        assert!(Arc::ptr_eq(&first, &list(&mut channels, 2)));
+        assert_eq!(
+            *list(&mut channels, 77),
+            [LinkId(1), LinkId(2), LinkId(3)],
+            "who is no member is not left out"
+        );
+        channels.join(&Network::default(), id(1), LinkId(4), Slot::default());
+        assert_eq!(*list(&mut channels, 2), [LinkId(1), LinkId(3), LinkId(4)]);
+    }
+
+    #[test]
+    fn the_lists_that_a_channel_keeps_are_few() {
+        let members: Vec<(u8, u64)> = (0..50).map(|link| (1, link)).collect();
+        let mut channels = channels(99, &members);
+        for link in 0..50 {
+            channels.targets(&id(1), Some(LinkId(link)));
+        }
+        assert_eq!(channels.by_id[&id(1)].lists.len(), LISTS);
     }
 }

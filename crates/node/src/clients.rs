@@ -1,6 +1,6 @@
 //! What clients ask for, and the answers. Source: `docs/protocol.md`, sections 4.2, 4.4, 5.1 and 5.2.
 
-use crate::channels::MAX_MEMBERSHIPS;
+use crate::channels::Joined;
 use crate::link::Verdict;
 use crate::router::Incoming;
 use crate::session::{MAX_CHANNELS, Pace, Session};
@@ -129,10 +129,16 @@ impl Node {
             if !session.channels.insert(*channel) {
                 continue;
             }
-            let full =
-                session.channels.len() > MAX_CHANNELS || self.channels.memberships() >= MAX_MEMBERSHIPS;
-            let first = self.channels.join(&self.config.network, *channel, link, slot);
-            if full || first.is_some_and(|tag| !self.interest.want(self.cx.now, tag)) {
+            let wanted = if session.channels.len() > MAX_CHANNELS {
+                false
+            } else {
+                match self.channels.join(&self.config.network, *channel, link, slot) {
+                    Joined::First(tag) => self.interest.want(self.cx.now, tag),
+                    Joined::Others => true,
+                    Joined::Full => false,
+                }
+            };
+            if !wanted {
                 // What was not wanted must not be unwanted.
                 session.channels.remove(channel);
                 self.channels.leave(channel, link);

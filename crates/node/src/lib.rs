@@ -178,8 +178,13 @@ impl Node {
             held_records: self.sync.held_len(),
             pinned: self.peers.pinned_len(),
         };
-        let objects_refused = self.cx.stats.objects_refused;
-        Stats { sizes, equivocations: self.map.equivocations(), objects_refused, ..self.cx.stats.clone() }
+        Stats {
+            sizes,
+            equivocations: self.map.equivocations(),
+            shards_refused: self.interest.refused(),
+            seen_early: self.router.seen.early_swaps(),
+            ..self.cx.stats.clone()
+        }
     }
 
     /// The servers that we have a link with, by link.

@@ -152,7 +152,7 @@ pub(crate) struct NewLink {
 }
 
 /// Where a link stands in the table; never given again while it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Slot(usize);
 
 /// What became of a link that was looked at, or written to.

@@ -79,12 +79,13 @@ impl Node {
             Some(_) if dialled.is_none() => Err(Code::Ok),
             Some(_) => self.admit_server(server),
             None if !matches!(accept, Accept::Peers | Accept::All) => Err(Code::Unauthorized),
-            None if self.peers.inbound() >= self.config.max_peers => Err(Code::Limit),
+            None if self.peers.inbound() >= self.config.max_peers && !self.peers.has(&server) => {
+                Err(Code::Limit)
+            }
             None => self.admit_server(server),
         };
         if let Err(code) = admitted {
-            self.close(link, code);
-            return self.peers.redial(now, link, |wait| self.cx.rng.spread(wait, 50));
+            return self.close(link, code);
         }
         self.peers.insert(link, Peer::new(now, server, dialled.is_some(), self.config.profile));
         if dialled.is_none() {

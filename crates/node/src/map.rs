@@ -243,6 +243,7 @@ impl Map {
     }
 
     /// Whether what this server signs is not passed on at present.
+    #[cfg(test)]
     pub(crate) fn is_muted(&self, now: Time, router: RouterId) -> bool {
         self.records.get(&router).is_some_and(|known| now < known.muted_until)
     }
@@ -253,6 +254,7 @@ impl Map {
     }
 
     /// Whether there is a way to a server.
+    #[cfg(test)]
     pub(crate) fn is_reachable(&mut self, router: RouterId) -> bool {
         self.routes(None).contains_key(&router)
     }

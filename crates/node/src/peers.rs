@@ -30,6 +30,8 @@ const PULL_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct Peer {
     pub(crate) server: ServerId,
     pub(crate) outbound: bool,
+    /// Whether it was ever the link with its server.
+    pub(crate) was_up: bool,
     /// Until when it must welcome us; `None` once it did, or if it dialled us.
     welcome_by: Option<Time>,
     destinations: Bucket,
@@ -51,6 +53,7 @@ impl Peer {
         Self {
             server,
             outbound,
+            was_up: false,
             welcome_by: outbound.then_some(now + WELCOME_TIME),
             destinations: Bucket::new(budgets.destinations),
             records: Bucket::new(budgets.records),
@@ -158,6 +161,11 @@ impl Peers {
         self.by_link.values().filter(|peer| !peer.outbound).count()
     }
 
+    /// Whether a link is up with this server.
+    pub(crate) fn has(&self, server: &ServerId) -> bool {
+        self.up.contains_key(&server.router()) && !self.clashes(server)
+    }
+
     /// Whether a link is up with another server of the same router id.
     pub(crate) fn clashes(&self, server: &ServerId) -> bool {
         let link = self.up.get(&server.router()).and_then(|link| self.by_link.get(link));
@@ -206,6 +214,9 @@ impl Peers {
             self.settle_pinned(now, link, older);
         } else {
             self.up.insert(router, link);
+            if let Some(peer) = self.by_link.get_mut(&link) {
+                peer.was_up = true;
+            }
             if let Pair::Replaces(older) = pair {
                 self.settle_pinned(now, older, Some(link));
             }
@@ -258,6 +269,12 @@ impl Peers {
         let State::Linked(link, _) = self.pinned.get(addr)?.state else { return None };
         self.router_of(link)?;
         self.by_link.get(&link).map(|peer| peer.server)
+    }
+
+    /// Where the operator named the server at this link.
+    pub(crate) fn pinned_at(&self, link: LinkId) -> Option<Addr> {
+        let is_it = |pinned: &&Pinned| matches!(pinned.state, State::Linked(other, _) if other == link);
+        self.pinned.values().find(is_it).map(|pinned| pinned.addr.addr.clone())
     }
 
     /// The operator wants it no longer; the link with it, if there is one.

@@ -50,8 +50,13 @@ impl Node {
     /// A link with a server is gone, or told to go.
     pub(crate) fn server_down(&mut self, link: LinkId, why: Code) {
         let now = self.cx.now;
+        let pinned_at = self.peers.pinned_at(link);
         self.peers.redial(now, link, |wait| self.cx.rng.spread(wait, 50));
-        let Some((peer, was_up)) = self.peers.remove(link) else { return };
+        let removed = self.peers.remove(link);
+        if let Some(addr) = pinned_at.filter(|_| !removed.as_ref().is_some_and(|(peer, _)| peer.was_up)) {
+            self.cx.event(Event::DialFailed { addr, why });
+        }
+        let Some((peer, was_up)) = removed else { return };
         let finished = self.dones.link_down(link);
         if was_up {
             self.map.link_down(peer.server.router());
@@ -61,7 +66,9 @@ impl Node {
         for finished in finished {
             self.finished(finished);
         }
-        self.cx.event(Event::PeerDown { link, peer: peer.server, why });
+        if peer.was_up {
+            self.cx.event(Event::PeerDown { link, peer: peer.server, why });
+        }
     }
 
     /// A frame from a server.
@@ -169,7 +176,12 @@ impl Node {
             }
             self.dial_due();
         } else {
-            self.cx.event(Event::DialFailed { addr: place, why: Code::Limit });
+            let why = match (self.draining, self.peers.is_closed()) {
+                (true, _) => Code::Shutdown,
+                (false, true) => Code::Conflict,
+                (false, false) => Code::Limit,
+            };
+            self.cx.event(Event::DialFailed { addr: place, why });
         }
     }
 

@@ -152,6 +152,10 @@ pub struct Stats {
     pub equivocations: u64,
     /// Records and shards that were not taken: bad, over a budget, or over a bound.
     pub objects_refused: u64,
+    /// Shards that were not taken because there was no room for them; among `objects_refused`.
+    pub shards_refused: u64,
+    /// How often the memory of seen posts was full before its time.
+    pub seen_early: u64,
     /// The sizes right now.
     pub sizes: Sizes,
 }

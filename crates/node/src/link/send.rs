@@ -113,7 +113,9 @@ impl Links {
             Offer::Waits
         };
         self.held = self.held.saturating_sub(before).saturating_add(link.held());
-        self.arm(slot);
+        if link.wake > now + QUEUE_AGE {
+            self.arm(slot);
+        }
         offer
     }
 
@@ -133,7 +135,6 @@ impl Links {
         }
         let (after, finish) = (link.held(), link.finish.filter(|_| link.queue.is_empty()));
         self.held = self.held.saturating_sub(before).saturating_add(after);
-        self.arm(slot);
         match finish {
             Some((code, _)) => Verdict::Close(code),
             None => self.tell_dropped(cx, id, slot),
