@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler knows, each a small function over the files.
 
+mod cases;
 mod code;
 mod deps;
 mod files;
@@ -61,6 +62,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     code::pure_crates_stay_pure(&files, &mut found);
     schema::check(&files, &mut found);
     packaging::check(&files, &mut found);
+    cases::check(&files, &mut found);
     deps::check(&files, &metadata(root, &["--no-deps"])?, &mut found);
     licences::check(&files, &metadata(root, &[])?, &mut found);
     if found.is_empty() {
