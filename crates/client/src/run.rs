@@ -393,7 +393,9 @@ impl Run {
         }
     }
 
+    /// Whoever waits for a state finds it told already.
     fn state(&mut self, state: State) {
+        self.told.state(state.clone());
         match &state {
             State::Connected { .. } => {
                 self.error = None;
@@ -404,7 +406,6 @@ impl Run {
             State::Closed { why } => self.ended(*why),
             _ => {}
         }
-        self.told.state(state);
     }
 
     /// The session has ended: channels end, and whoever waits for the first connection hears why there is none.
