@@ -253,7 +253,16 @@ mod tests {
 
     #[test]
     fn a_message_that_may_stand_once_is_refused_twice() {
-        let twice = [0x52, 0, 0x52, 0];
-        assert!(matches!(check(&twice, &FRAME), Err(DecodeError::TooMany { field: "join", max: 1 })));
+        for field in FRAME.fields {
+            let key = u8::try_from(field.number & 0x0F).unwrap() << 3 | 0x82;
+            let once = [key, u8::try_from(field.number >> 4).unwrap(), 0];
+            assert!(check(&once, &FRAME).is_ok(), "{}", field.name);
+            let twice = check(&once.repeat(2), &FRAME);
+            assert_eq!(twice, Err(DecodeError::TooMany { field: field.name, max: 1 }));
+        }
+        let addresses = [0x0A, 0, 0x0A, 0];
+        assert!(matches!(check(&addresses, &DIAL_BACK), Err(DecodeError::TooMany { field: "addr", max: 1 })));
+        let resumes = [0x32, 0, 0x32, 0];
+        assert!(matches!(check(&resumes, &AUTH), Err(DecodeError::TooMany { field: "resume", max: 1 })));
     }
 }

@@ -145,6 +145,76 @@ fn the_largest_auth_fits_into_a_unit_of_the_handshake() {
     assert_eq!(Auth::decode(auth.encode().into()), Ok(auth));
 }
 
+/// A post of one entry, which `change` brings to a limit.
+fn post(change: impl FnOnce(&mut Entry)) -> Post {
+    let mut entry = Entry::text("");
+    change(&mut entry);
+    Post {
+        author: UserId::new(ID),
+        channel: ChannelId::new(ID),
+        stream: 1,
+        seq: 1,
+        time_ms: 0,
+        name: "n".repeat(MAX_NAME),
+        entries: vec![entry],
+    }
+}
+
+fn header(name: usize, value: usize) -> impl FnOnce(&mut Entry) {
+    move |entry| drop(entry.headers.insert("h".repeat(name), zeros(value)))
+}
+
+#[test]
+fn a_post_at_its_limits_is_taken_and_one_byte_more_is_not() {
+    let is_taken = |post: Post| Post::decode(post.encode()).is_ok();
+    assert!(is_taken(post(|entry| entry.content_type = "c".repeat(MAX_CONTENT_TYPE))));
+    assert!(!is_taken(post(|entry| entry.content_type = "c".repeat(MAX_CONTENT_TYPE + 1))));
+    assert!(is_taken(post(header(MAX_CONTENT_TYPE, 0))));
+    assert!(!is_taken(post(header(MAX_CONTENT_TYPE + 1, 0))));
+    assert!(is_taken(post(header(10, MAX_HEADER_BYTES - 10))));
+    assert!(!is_taken(post(header(10, MAX_HEADER_BYTES - 9))));
+    assert!(is_taken(post(|entry| entry.content = zeros(MAX_PAYLOAD))));
+    assert!(!is_taken(post(|entry| entry.content = zeros(MAX_PAYLOAD + 1))));
+    for (count, expected) in [(MAX_HEADERS, true), (MAX_HEADERS + 1, false)] {
+        let many =
+            post(|entry| entry.headers = (0..count).map(|name| (name.to_string(), zeros(1))).collect());
+        assert_eq!(is_taken(many), expected, "{count} headers");
+    }
+    let last = |seq| Post { seq, ..post(|_| ()) };
+    assert!(is_taken(last(u64::MAX - 1)));
+    assert!(!is_taken(last(u64::MAX)));
+}
+
+/// What no type of ours can hold: unknown bytes at the end, up to a length.
+fn padded(bytes: &[u8], len: usize) -> Bytes {
+    let mut padded = bytes.to_vec();
+    // A key of two bytes and a length of three.
+    let rest = len - bytes.len() - 5;
+    padded.extend([0xEA, 0x04]);
+    padded.extend([rest & 0x7F | 0x80, (rest >> 7) & 0x7F | 0x80, rest >> 14].map(|group| group as u8));
+    padded.resize(len, 0);
+    padded.into()
+}
+
+#[test]
+fn messages_at_their_limits_are_taken_and_one_byte_more_is_not() {
+    let body = post(|_| ()).encode();
+    assert!(Post::decode(padded(&body, MAX_DELIVER)).is_ok());
+    assert!(Post::decode(padded(&body, MAX_DELIVER + 1)).is_err());
+    let channel = ChannelId::new(ID);
+    let deliver = Deliver { channel, content: crate::Content::Sealed(vec![1; SEALED_MIN].into()) }.encode();
+    assert!(Deliver::decode(padded(&deliver, MAX_DELIVER)).is_ok());
+    assert!(Deliver::decode(padded(&deliver, MAX_DELIVER + 1)).is_err());
+    let ping = Frame::from(Kind::Ping { nonce: 0, acked: 0 }).encode();
+    // Below a frame, 77 is a kind of a later version; the known one counts.
+    assert!(Frame::decode(padded(&ping, MAX_FRAME)).is_ok());
+    assert!(Frame::decode(padded(&ping, MAX_FRAME + 1)).is_err());
+    let hello =
+        crate::Hello { versions: vec![1], role: crate::Role::Client, features: Features::NONE }.encode();
+    assert!(crate::Hello::decode(padded(&hello, MAX_HANDSHAKE_UNIT)).is_ok());
+    assert!(crate::Hello::decode(padded(&hello, MAX_HANDSHAKE_UNIT + 1)).is_err());
+}
+
 #[test]
 fn the_longest_address_text_is_an_address() {
     let host = [&"h".repeat(63)[..]; 3].join(".") + "." + &"h".repeat(61);
