@@ -1,0 +1,140 @@
+//! Channels, messages, names and members.
+
+use super::*;
+use bytes::Bytes;
+use darkchat_client::{Content, JoinError, MemberChange, Note, Payload, SendError, TrySendError};
+use futures_util::StreamExt as _;
+
+#[tokio::test]
+async fn two_channels_do_not_mix_and_each_has_its_own_name() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let ops = ann.join_as("ops".parse().unwrap(), "chief".parse().unwrap()).await.expect("joined");
+    let lobby = ann.join_as("lobby".parse().unwrap(), "ann".parse().unwrap()).await.expect("joined");
+    let (mut bobs_ops, mut bobs_lobby) = (join(&bob, "#OPS").await, join(&bob, "lobby").await);
+    ops.send("to ops").await.expect("taken");
+    lobby.send("to the lobby").await.expect("taken");
+    lobby.speak_as("annie".parse().unwrap());
+    lobby.send("renamed").await.expect("taken");
+    let first = message(&mut bobs_lobby).await;
+    assert_eq!(
+        (first.name.as_str(), first.payload.as_text(), first.from),
+        ("ann", Some("to the lobby"), ann.id())
+    );
+    assert_eq!(message(&mut bobs_lobby).await.name.as_str(), "annie");
+    let of_ops = message(&mut bobs_ops).await;
+    assert_eq!((of_ops.name.as_str(), of_ops.payload.as_text()), ("chief", Some("to ops")));
+    assert_eq!(of_ops.channel.as_str(), "ops");
+}
+
+#[tokio::test]
+async fn everything_around_a_message_arrives_with_it() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let (anns, mut bobs) = (join(&ann, "lobby").await, join(&bob, "lobby").await);
+    let question = anns.send("what is this?").await.expect("taken");
+    let answer = Payload::from(Bytes::from_static(&[0xff, 0xd8]))
+        .content_type("image/jpeg")
+        .header("title", "a cat")
+        .reply_to(question.id);
+    anns.send(answer).await.expect("taken");
+    assert_eq!(message(&mut bobs).await.id, question.id);
+    let message = message(&mut bobs).await;
+    assert_eq!(message.payload, Content::Data(Bytes::from_static(&[0xff, 0xd8])));
+    assert_eq!((message.content_type.as_str(), message.reply_to), ("image/jpeg", Some(question.id)));
+    assert_eq!(message.headers.get("title").map(|value| &value[..]), Some(&b"a cat"[..]));
+}
+
+#[tokio::test]
+async fn a_burst_arrives_whole_and_in_order() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let (anns, mut bobs) = (join(&ann, "lobby").await, join(&bob, "lobby").await);
+    let sending = async {
+        let all = (0..500).map(|number| anns.send(number.to_string()));
+        for sent in futures_util::future::join_all(all).await {
+            sent.expect("taken");
+        }
+    };
+    let hearing = async {
+        for number in 0..500 {
+            assert_eq!(text(&mut bobs).await, number.to_string());
+        }
+    };
+    tokio::join!(sending, hearing);
+    let stats = bob.stats();
+    assert_eq!((stats.gap, stats.duplicate, stats.late, stats.bad_signature), (0, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn the_largest_message_passes_and_one_byte_more_does_not_leave() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let (anns, mut bobs) = (join(&ann, "lobby").await, join(&bob, "lobby").await);
+    anns.send(vec![7; 65_536]).await.expect("taken");
+    assert_eq!(message(&mut bobs).await.payload.as_bytes().len(), 65_536);
+    let too_large = (65_537, 65_536);
+    let Err(SendError::TooLarge { len, max }) = anns.send(vec![7; 65_537]).await else { panic!("too large") };
+    assert_eq!((len, max), too_large);
+    assert!(matches!(anns.try_send(vec![7; 65_537]), Err(TrySendError::TooLarge { .. })));
+    let headers = anns.send(Payload::from("x").content_type("t".repeat(65))).await;
+    assert_eq!(headers, Err(SendError::BadHeaders));
+}
+
+#[tokio::test]
+async fn a_channel_is_joined_once_and_can_be_left_and_joined_again() {
+    let memory = Memory::default();
+    let station = server(&memory, "station", 1).await;
+    let client = user(&memory, 2, "station").await;
+    let lobby = join(&client, "lobby").await;
+    assert!(lobby.spread(), "this server is all that can be reached");
+    let again = client.join("lobby".parse().unwrap()).await;
+    assert!(matches!(again, Err(JoinError::AlreadyJoined)));
+    lobby.leave().await.expect("left");
+    assert!(station.channels().is_empty());
+    drop(join(&client, "lobby").await);
+    let lobby = join(&client, "lobby").await;
+    lobby.send("here again").await.expect("taken");
+}
+
+#[tokio::test]
+async fn what_is_tried_and_not_taken_is_noted() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let client = user(&memory, 2, "station").await;
+    let mut notes = client.notes();
+    let lobby = join(&client, "lobby").await;
+    let sender = lobby.sender();
+    lobby.leave().await.expect("left");
+    sender.try_send("too late").expect("queued");
+    let noted = async {
+        loop {
+            if let Note::NotSent { channel, why } = notes.next().await.expect("the client lives") {
+                return (channel.to_string(), why);
+            }
+        }
+    };
+    assert_eq!(noted.await, ("#lobby".to_owned(), SendError::Closed));
+}
+
+#[tokio::test]
+async fn members_are_told_who_comes_and_who_goes() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let ann = user(&memory, 2, "station").await;
+    let anns = join(&ann, "lobby").await;
+    let mut changes = anns.member_changes();
+    let bob = Client::builder(identity(3)).transport(memory.clone()).name("bob".parse().unwrap());
+    let bob = bob.connect(addr("station")).await.expect("connected");
+    let bobs = join(&bob, "lobby").await;
+    let Some(MemberChange::Came(member)) = changes.next().await else { panic!("bob comes") };
+    assert_eq!((member.user, member.name.as_str()), (bob.id(), "bob"));
+    assert_eq!(anns.members().len(), 1);
+    bobs.leave().await.expect("left");
+    assert!(matches!(changes.next().await, Some(MemberChange::Left(_))));
+    assert!(anns.members().is_empty());
+}

@@ -1,0 +1,184 @@
+//! A server made of the handshake alone, which says and does what no honest one would.
+
+use super::*;
+use bytes::BytesMut;
+use darkchat_client::State;
+use darkchat_crypto::{Established, LinkConfig, Responder, ServerHello, StaticKey, sign, system};
+use darkchat_proto::{
+    ChannelId, Code, Content, Deliver, Done, Entry, Frame, FrameStream, Kind, Network, Post, Signed, Welcome,
+};
+use darkchat_transport::{Link, Listener, Transport as _};
+use futures_util::{SinkExt as _, StreamExt as _};
+
+struct Script {
+    link: Link,
+    keys: Established,
+    stream: FrameStream,
+}
+
+impl Script {
+    /// Takes the next caller and welcomes it.
+    async fn accept(listener: &mut Listener) -> Self {
+        let incoming = listener.incoming.next().await.expect("listens").expect("no error");
+        let mut link = incoming.link.await.expect("a link");
+        let (config, own) = (LinkConfig::default(), StaticKey::generate(&mut system::rng()));
+        let hello = ServerHello::new(identity(1).server_id());
+        let message1 = link.units.next().await.expect("open").expect("a unit");
+        let (responder, request) =
+            Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
+        let (message2, next) = responder.reply(identity(1).sign(&request));
+        link.sink.send(message2).await.expect("sent");
+        let message3 = link.units.next().await.expect("open").expect("a unit");
+        let (keys, _) = next.expect("a version").read_auth(message3).expect("proof");
+        let mut script = Self { link, keys, stream: FrameStream::default() };
+        script.say(&[Kind::Welcome(Welcome::default()).into()]).await;
+        script
+    }
+
+    /// Sends these frames as one record.
+    async fn say(&mut self, frames: &[Frame]) {
+        let plain = run(frames);
+        self.record(&plain).await;
+    }
+
+    async fn record(&mut self, plain: &[u8]) {
+        let mut record = BytesMut::from(plain);
+        self.keys.sealer.seal(&mut record).expect("sealed");
+        self.link.sink.send(record.freeze()).await.expect("sent");
+    }
+
+    /// The next frame of the client's; `None` at the end of the link.
+    async fn hear(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.stream.next_frame().expect("frames") {
+                return Some(Frame::decode(frame).expect("a frame"));
+            }
+            let unit = self.link.units.next().await?.ok()?;
+            self.stream.push(self.keys.opener.open(BytesMut::from(&unit[..])).expect("a record").freeze());
+        }
+    }
+}
+
+/// Frames with their length prefixes, one after the other.
+fn run(frames: &[Frame]) -> Vec<u8> {
+    let parts = frames.iter().map(Frame::encode_split);
+    parts.flat_map(|(head, body)| [head, body]).flatten().collect()
+}
+
+async fn listen(memory: &Memory) -> Listener {
+    memory.listen(addr("script").addr).await.expect("listens")
+}
+
+/// A post of user 4 to the channel `lobby`.
+fn post(seq: u64, text: &str) -> Frame {
+    let network = Network::default();
+    let channel = ChannelId::of(&network, &"lobby".parse().expect("a name"));
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let body = Post {
+        author: identity(4).user_id(),
+        channel,
+        stream: 9,
+        seq,
+        time_ms: now.try_into().expect("in range"),
+        name: String::new(),
+        entries: vec![Entry::text(text)],
+    }
+    .encode();
+    let sig = identity(4).sign(&sign::post(&network, &body));
+    Kind::Deliver(Deliver { channel, content: Content::Public(Signed { body, sig }) }.encode()).into()
+}
+
+/// A client in `lobby`, and its scripted server.
+async fn in_lobby() -> (Client, Channel, Script) {
+    let memory = Memory::default();
+    let mut listener = listen(&memory).await;
+    let connecting = tokio::spawn(async move {
+        let client = user(&memory, 2, "script").await;
+        let lobby = join(&client, "lobby").await;
+        (client, lobby)
+    });
+    let mut script = Script::accept(&mut listener).await;
+    let asked = script.hear().await.expect("a join");
+    assert!(matches!(asked.kind, Kind::Join { wait_spread: true, .. }));
+    script.say(&[Frame::replying(asked.req, Kind::Ok(Done::default()))]).await;
+    let (client, lobby) = connecting.await.expect("no panic");
+    (client, lobby, script)
+}
+
+#[tokio::test]
+async fn frames_arrive_whole_however_records_cut_them() {
+    let (client, mut lobby, mut script) = in_lobby().await;
+    script.say(&[post(1, "two in"), post(2, "one record")]).await;
+    assert_eq!(text(&mut lobby).await, "two in");
+    assert_eq!(text(&mut lobby).await, "one record");
+    let plain = run(&[post(3, "one in twenty records")]);
+    for piece in plain.chunks(plain.len().div_ceil(20)) {
+        script.record(piece).await;
+        script.record(&[]).await;
+    }
+    assert_eq!(text(&mut lobby).await, "one in twenty records");
+    assert!(!lobby.spread());
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_forged_and_a_replayed_post_are_not_shown_and_the_link_stays() {
+    let (client, mut lobby, mut script) = in_lobby().await;
+    let Kind::Deliver(bytes) = post(1, "true").kind else { panic!("a post") };
+    let mut forged = bytes.to_vec();
+    let at = forged.windows(4).position(|window| window == b"true").expect("its text");
+    forged[at] = b'b';
+    script.say(&[Kind::Deliver(forged.into()).into()]).await;
+    script.say(&[Kind::Deliver(bytes.clone()).into(), Kind::Deliver(bytes).into(), post(2, "end")]).await;
+    assert_eq!(text(&mut lobby).await, "true");
+    assert_eq!(text(&mut lobby).await, "end");
+    let stats = client.stats();
+    assert_eq!((stats.shown, stats.bad_signature, stats.duplicate), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_frame_end_the_link_with_a_goodbye() {
+    let (client, _lobby, mut script) = in_lobby().await;
+    let mut state = client.state();
+    script.record(&[0]).await;
+    let goodbye = async {
+        loop {
+            if let Kind::Goodbye(goodbye) = script.hear().await.expect("a goodbye before the end").kind {
+                return goodbye.code;
+            }
+        }
+    };
+    assert_eq!(goodbye.await, Code::BadFrame);
+    assert!(matches!(state.changed().await, Some(State::Waiting { why: Code::BadFrame, .. })));
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_open_ends_the_link_without_a_word() {
+    let (client, _lobby, mut script) = in_lobby().await;
+    let mut state = client.state();
+    script.link.sink.send(vec![7; 40].into()).await.expect("sent");
+    assert!(matches!(state.changed().await, Some(State::Waiting { why: Code::BadFrame, .. })));
+    while let Some(frame) = script.hear().await {
+        assert!(matches!(frame.kind, Kind::Publish { .. }), "only what was sent before: {frame:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_without_a_word_after_our_proof_is_reported() {
+    let memory = Memory::default();
+    let mut listener = listen(&memory).await;
+    let connecting = tokio::spawn(Client::connect(memory, addr("script"), identity(2)));
+    let incoming = listener.incoming.next().await.expect("listens").expect("no error");
+    let mut link = incoming.link.await.expect("a link");
+    let (config, own) = (LinkConfig::default(), StaticKey::generate(&mut system::rng()));
+    let hello = ServerHello::new(identity(1).server_id());
+    let message1 = link.units.next().await.expect("open").expect("a unit");
+    let (responder, request) =
+        Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
+    let (message2, _) = responder.reply(identity(1).sign(&request));
+    link.sink.send(message2).await.expect("sent");
+    link.units.next().await.expect("open").expect("the proof");
+    drop(link);
+    let error = connecting.await.expect("no panic").expect_err("closed");
+    assert!(matches!(error, darkchat_client::ConnectError::Lost { code: Code::Truncated, .. }), "{error:?}");
+}
