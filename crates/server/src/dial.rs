@@ -59,7 +59,7 @@ async fn connect(shared: &Shared, to: &ServerAddr) -> Result<(Link, Established)
         {
             PeerError::Itself { addr: addr() }
         }
-        OpenError::Handshake(source) => PeerError::Handshake { addr: addr(), source },
+        OpenError::Handshake(source) => PeerError::Handshake { addr: addr(), source: Box::new(source) },
         OpenError::HungUp => PeerError::HungUp { addr: addr() },
         OpenError::Carrier(source) => PeerError::Unreachable { addr: addr(), source },
     })?;

@@ -1,4 +1,10 @@
 //! What a client that has logged in may send, in which form, and what it gets for anything else.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! What a server logs: the life cycle, and never contents, secrets, or what a stranger wrote. One test, because the
 //! collector is one for the process.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 mod common;
 
@@ -90,7 +96,10 @@ async fn no_content_no_secret_and_no_line_of_a_strangers_making_reaches_the_log(
 
     let lines = lines.0.lock().unwrap();
     let says = |text: &str| lines.iter().any(|line| line.contains(text));
-    assert!(says("client up") && says("client down") && says("peer up") && says("listening"), "the life cycle");
+    assert!(
+        says("client up") && says("client down") && says("peer up") && says("listening"),
+        "the life cycle"
+    );
     assert!(says("agent"), "even the agent, but not as it came:");
     for line in lines.iter() {
         assert!(!line.contains("canary"), "{line}");

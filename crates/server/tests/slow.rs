@@ -51,7 +51,11 @@ async fn one_reader_that_stops_is_told_what_it_lost_and_then_cut_off_while_the_o
 
     let start = Instant::now();
     soon(async { tokio::join!(say_all(&mut alice, lobby), join_all(others.iter_mut().map(hear_all))) }).await;
-    assert!(start.elapsed() < Duration::from_secs(1), "nobody waited for the slow one: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "nobody waited for the slow one: {:?}",
+        start.elapsed()
+    );
     let is_slow = |event: &Event| matches!(event, Event::Slow { dropped: 1.., .. }).then_some(());
     event(&mut events, is_slow).await;
     assert!(hub.stats().node.sizes.longest_queue <= 1 << 20, "a queue has its bound");

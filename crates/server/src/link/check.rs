@@ -188,9 +188,9 @@ impl Checker {
             Content::Public(signed) => signed,
             Content::Sealed(sealed) => {
                 let SealedHead { stream, seq, .. } = SealedHead::decode(&sealed)?;
-                let wait = match self.budget(now, stream, seq, sealed.len().div_ceil(SEALED_ENTRY), req) {
+                let wait = match self.budget(now, stream, seq, sealed.len().div_ceil(SEALED_ENTRY)) {
                     Ok(wait) => wait,
-                    Err(refused) => return Ok(Checked::one(refused)),
+                    Err(over) => return Ok(over.refuse(req)),
                 };
                 let (deliver, digest) = (deliver.clone(), Digest16::of(deliver));
                 let received = Received::SealedPublish { req, channel, stream, seq, deliver, digest };
@@ -200,9 +200,9 @@ impl Checker {
         };
         let head = PostHead::decode(&signed.body)?;
         let entries = usize::try_from(head.entries).unwrap_or(usize::MAX);
-        let wait = match self.budget(now, head.stream, head.seq, entries, req) {
+        let wait = match self.budget(now, head.stream, head.seq, entries) {
             Ok(wait) => wait,
-            Err(refused) => return Ok(Checked::one(refused)),
+            Err(over) => return Ok(over.refuse(req)),
         };
         if head.author != user {
             // Form comes before authorship, so a post that is wrong in both ways is malformed.
@@ -217,19 +217,12 @@ impl Checker {
         Ok(Checked::one(Received::Publish { req, post, deliver, digest }).after(wait))
     }
 
-    /// How long a post waits for its budget, or how it is refused.
-    fn budget(
-        &mut self,
-        now: Time,
-        stream: u64,
-        seq: u64,
-        entries: usize,
-        req: u32,
-    ) -> Result<Duration, Received> {
+    /// How long a post waits for its budget.
+    fn budget(&mut self, now: Time, stream: u64, seq: u64, entries: usize) -> Result<Duration, OverBudget> {
         match self.meter.post(now, stream, seq, entries) {
             Verdict::Wait(wait) => Ok(wait),
-            Verdict::Refuse { retry_ms } => Err(Received::Refused { req, code: Code::RateLimited, retry_ms }),
-            Verdict::Hold { retry_ms } => Err(Received::Held { req, retry_ms }),
+            Verdict::Refuse { retry_ms } => Err(OverBudget { retry_ms, is_held: false }),
+            Verdict::Hold { retry_ms } => Err(OverBudget { retry_ms, is_held: true }),
             _ => Ok(Duration::ZERO),
         }
     }
@@ -298,6 +291,24 @@ impl Checker {
             Ok(post) if post.channel == deliver.channel => Check::Good,
             _ => Check::Bad,
         }
+    }
+}
+
+/// A post that is refused without a look at what it says.
+struct OverBudget {
+    retry_ms: u32,
+    /// Only because an earlier one of its stream was.
+    is_held: bool,
+}
+
+impl OverBudget {
+    const fn refuse(self, req: u32) -> Checked {
+        let Self { retry_ms, is_held } = self;
+        Checked::one(if is_held {
+            Received::Held { req, retry_ms }
+        } else {
+            Received::Refused { req, code: Code::RateLimited, retry_ms }
+        })
     }
 }
 

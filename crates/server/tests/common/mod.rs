@@ -1,5 +1,11 @@
 //! Clients and peers made by hand from the pieces of the protocol, so that a test can say anything on a link.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{
