@@ -252,6 +252,7 @@ fn the_servers_that_an_operator_may_name_are_bounded() {
     assert_eq!(world.events(0).iter().filter(limit).count(), 44);
 }
 
+/// Case C13 of the test plan.
 #[test]
 fn both_dial_at_once_and_one_link_remains() {
     let mut world = World::new(2);
@@ -295,6 +296,7 @@ fn of_two_links_by_one_initiator_the_newer_stays_and_takes_over_what_waited() {
     assert_eq!(usize::try_from(stats.forwarded).unwrap(), over_the_new_one);
 }
 
+/// Case C12 of the test plan.
 #[test]
 fn a_server_that_dials_itself_notices_and_forgets_the_address() {
     let mut world = World::new(1);
