@@ -63,8 +63,6 @@ impl Loop {
             };
             wake_at = self.turn(first);
         }
-        self.shared.listeners.end();
-        self.shared.ended.cancel();
     }
 
     fn begin(&mut self) -> Time {
@@ -221,6 +219,15 @@ impl Loop {
         }
         let missed = self.shared.listeners.tell(event);
         self.shared.events_lost.fetch_add(missed, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Loop {
+    /// Without the loop there is no server, whatever ended it.
+    fn drop(&mut self) {
+        self.shared.listeners.end();
+        self.shared.stopping.cancel();
+        self.shared.ended.cancel();
     }
 }
 

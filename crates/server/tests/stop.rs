@@ -3,9 +3,10 @@
 mod common;
 
 use common::{Raw, addr, builder, channel, server, soon, until};
-use darkchat_proto::{Code, Kind};
-use darkchat_server::{Accept, PeerError};
-use darkchat_transport::{Memory, Transport};
+use darkchat_proto::{Addr, Code, Kind};
+use darkchat_server::{Accept, PeerError, Server};
+use darkchat_transport::{BoxFuture, Link, Listener, Memory, Transport};
+use std::io;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -130,12 +131,47 @@ async fn peers_learn_that_a_server_stops() {
     until(|| near.stats().node.closed.get(&Code::Shutdown) == Some(&1)).await;
 }
 
+/// A transport that never finishes.
+#[derive(Debug)]
+struct Stuck;
+
+impl Transport for Stuck {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["stuck"]
+    }
+
+    fn dial(&self, _: Addr) -> BoxFuture<io::Result<Link>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn listen(&self, _: Addr) -> BoxFuture<io::Result<Listener>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_never_ends_is_given_up_in_time_for_an_answer_at_the_prompt() {
+    let hub = Server::builder(common::identity(1)).transport(Stuck).start().await.unwrap();
+    let start = Instant::now();
+    let failed = soon(hub.connect("stuck://x".parse().unwrap())).await;
+    assert!(matches!(failed, Err(PeerError::Refused { code: Code::Timeout, .. })), "{failed:?}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+    soon(hub.shutdown(GRACE)).await;
+    assert_eq!(hub.stats().tasks, 0);
+}
+
 /// "Cancel safety" of each asynchronous call.
 #[tokio::test]
 async fn calls_that_are_dropped_half_way_leave_a_working_server() {
     let memory = Memory::default();
-    let cancelled = |memory: &Memory| Box::pin(builder(memory, "hub", Accept::All).start());
-    assert!(futures_util::FutureExt::now_or_never(async { drop(cancelled(&memory)) }).is_some());
+    {
+        let half_way = builder(&memory, "hub", Accept::All)
+            .transport(Stuck)
+            .listen("stuck://x".parse().unwrap(), Accept::All);
+        let mut starting = Box::pin(half_way.start());
+        assert!(futures_util::poll!(&mut starting).is_pending());
+        assert!(memory.dial("mem://hub".parse().unwrap()).await.is_ok(), "one of two is bound");
+    }
     let (hub, far) = (server(&memory, "hub").await, server(&memory, "far").await);
     {
         let mut connecting = Box::pin(hub.connect(addr(&far).into()));

@@ -3,23 +3,26 @@
 use crate::LinkId;
 use crate::link::Outbox;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes after which a turn ends, so that they leave while the next ones come.
 const TURN_BYTES: usize = 64 * 1024;
+/// Frames for one link each after which a turn ends: a few milliseconds of handing out.
+const TURN_COPIES: usize = 32 * 1024;
 /// Bytes from which a body is shared as it is instead of being copied with the rest.
 const LONG_BODY: usize = 4 * 1024;
 
 /// The links, and what the turn at hand has for them.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
-    links: BTreeMap<LinkId, Slot>,
+    links: HashMap<LinkId, Slot>,
     /// Heads and short bodies, one behind the other: frames for the same links become one run.
     copied: Vec<u8>,
     /// All bytes of the turn, shared ones too.
     bytes: usize,
+    copies: usize,
     /// Links that get something.
     touched: Vec<LinkId>,
 }
@@ -72,7 +75,7 @@ impl Turn {
 
     /// Whether enough has gathered.
     pub(crate) const fn is_full(&self) -> bool {
-        self.bytes >= TURN_BYTES
+        self.bytes >= TURN_BYTES || self.copies >= TURN_COPIES
     }
 
     /// Adds a frame for some links.
@@ -86,6 +89,7 @@ impl Turn {
             Some(body)
         };
         let range = start..self.copied.len();
+        self.copies += links.len();
         self.bytes += range.len() + shared.as_ref().map_or(0, Bytes::len);
         for link in links {
             let Some(slot) = self.links.get_mut(link) else { continue };
@@ -110,7 +114,7 @@ impl Turn {
 
     /// Hands everything over. One allocation of the right size for all links; one lock and one wake-up for each.
     pub(crate) fn leave(&mut self) {
-        self.bytes = 0;
+        (self.bytes, self.copies) = (0, 0);
         if self.touched.is_empty() {
             self.copied.clear();
             return;
