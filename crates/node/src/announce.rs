@@ -4,7 +4,7 @@ use crate::joins::Answer;
 use crate::limits::{Bucket, Rate};
 use crate::queue::OURSELVES;
 use crate::router::Travelling;
-use crate::spread::{Asker, DONE_TIMEOUT, Finished, Hops};
+use crate::spread::{Asker, Finished, Hops};
 use crate::{LinkId, Node, Output, SignId};
 use bytes::Bytes;
 use darkchat_crypto::{SignRequest, sign};
@@ -280,4 +280,28 @@ impl Node {
     }
 }
 
-const _: () = assert!(DONE_TIMEOUT.as_secs() == 3, "a join is answered as soon as its reports are given up");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Input};
+    use darkchat_proto::ServerId;
+
+    #[test]
+    fn a_driver_that_never_signs_does_not_fill_the_memory() {
+        let mut node = Node::new(ServerId::new([1; 32]), Config::default(), [1; 32]);
+        node.handle(Time::ZERO, Input::Wall { unix_ms: 1 });
+        for number in 0..MAX_SIGNING + 100 {
+            let request = sign::record(&node.config.network, b"");
+            let shard = InterestShard {
+                server: node.identity,
+                epoch: 1,
+                seq: 1,
+                bits: 0,
+                shard: 0,
+                tags: Vec::new(),
+            };
+            node.ask_to_sign(Signing::Shard(Box::new(shard), Bytes::new()), request);
+            assert!(node.announce.signing.len() <= MAX_SIGNING, "{number}");
+        }
+    }
+}

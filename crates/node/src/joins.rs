@@ -173,3 +173,66 @@ impl Joins {
         self.waiting.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::ServerId;
+
+    const LINK: LinkId = LinkId(1);
+
+    fn tags(tags: &[u64]) -> BTreeSet<Tag> {
+        tags.iter().copied().map(Tag).collect()
+    }
+
+    fn shard(tags: &[u64]) -> InterestShard {
+        let tags = tags.iter().copied().map(Tag).collect();
+        InterestShard { server: ServerId::new([1; 32]), epoch: 1, seq: 1, bits: 0, shard: 0, tags }
+    }
+
+    #[test]
+    fn a_join_is_settled_when_each_of_its_tags_is() {
+        let mut joins = Joins::default();
+        assert!(joins.wait(Time::ZERO, LINK, 5, tags(&[1, 2])));
+        joins.sent(0, &shard(&[1]));
+        joins.sent(1, &shard(&[2, 3]));
+        assert_eq!(joins.settled(0, 4, true), []);
+        let answer = Answer { link: LINK, req: 5, servers: 3, complete: true };
+        assert_eq!(joins.settled(1, 3, true), [answer]);
+        assert_eq!((joins.len(), joins.by_tag.len(), joins.by_time.len()), (0, 0, 0));
+        assert!(joins.carried.is_empty() && joins.under_way.is_empty() && joins.sent_in.is_empty());
+    }
+
+    #[test]
+    fn a_tag_is_known_until_its_shard_is_told_anew_or_another_server_appears() {
+        let mut joins = Joins::default();
+        joins.sent(0, &shard(&[1, 2]));
+        assert_eq!(joins.confirmed(Tag(1)), None);
+        joins.settled(0, 4, true);
+        assert_eq!(joins.confirmed(Tag(1)), Some(4));
+        joins.sent(1, &shard(&[2]));
+        assert_eq!((joins.confirmed(Tag(1)), joins.confirmed(Tag(2))), (None, None));
+        joins.more_reachable();
+        joins.settled(1, 4, true);
+        assert_eq!(joins.confirmed(Tag(2)), None, "it was sent before the other one appeared");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_answered_and_who_is_gone_is_not() {
+        let mut joins = Joins::default();
+        joins.wait(Time::ZERO, LINK, 5, tags(&[1]));
+        joins.wait(Time::ZERO, LinkId(2), 5, tags(&[1]));
+        joins.forget(LINK);
+        assert_eq!(joins.deadline(), Some(Time::ZERO + DONE_TIMEOUT));
+        let late = Answer { link: LinkId(2), req: 5, servers: 0, complete: false };
+        assert_eq!(joins.expire(Time::ZERO + DONE_TIMEOUT), [late]);
+        assert_eq!((joins.len(), joins.by_tag.len(), joins.by_time.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn joins_that_wait_are_bounded() {
+        let mut joins = Joins::default();
+        let taken = (0..10_000).filter(|req| joins.wait(Time::ZERO, LINK, *req, tags(&[1]))).count();
+        assert_eq!((taken, joins.len()), (MAX_WAITING, MAX_WAITING));
+    }
+}

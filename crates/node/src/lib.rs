@@ -1,4 +1,53 @@
 //! Everything that a darkchat server knows and decides, without IO.
+//!
+//! A [`Node`] takes [`Input`]s, which are facts, and gives [`Output`]s, which are wishes. It has no socket, no clock,
+//! no thread, and no randomness but a seed, so a run is a list of times and inputs: it can be saved, generated and
+//! replayed, and ends the same each time. Whoever drives it
+//!
+//! 1. tells it the wall clock first of all, and then what happens, as it happens;
+//! 2. carries out what it wants, until it wants nothing more;
+//! 3. waits for the next thing to happen, or for the one deadline.
+//!
+//! ```
+//! use darkchat_crypto::Authenticated;
+//! use darkchat_node::{Accept, Config, Input, LinkId, Node, Output};
+//! use darkchat_proto::{DeviceId, Features, Role, ServerId, Time};
+//!
+//! let mut node = Node::new(ServerId::new([1; 32]), Config::default(), [7; 32]);
+//! let alice = Authenticated::unchecked([2; 32], Role::Client, Some(DeviceId::new([3; 16])), Features::NONE);
+//! let inputs = [
+//!     Input::Wall { unix_ms: 1_700_000_000_000 },                                     // 1
+//!     Input::Opened {
+//!         link: LinkId(1),
+//!         dial: None,
+//!         accept: Accept::Clients,
+//!         peer: alice,
+//!         remote: "mem://alice".parse()?,
+//!         observed: [127, 0, 0, 1].into(),
+//!     },
+//! ];
+//! let mut written = 0;
+//! for input in inputs {
+//!     node.handle(Time::from_millis(5), input);
+//!     while let Some(output) = node.poll() {                                           // 2
+//!         match output {
+//!             Output::Send { links, head, body, .. } => written += links.len() * (head.len() + body.len()),
+//!             Output::Sign { .. } | Output::Dial { .. } => { /* do it, and give the answer as an input */ }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! assert!(written > 0, "alice is welcome");
+//! let wait = node.poll_timeout().ok_or("her link has to be looked after")?;             // 3
+//! node.handle(wait, Input::Timeout);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
+//! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
+//! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
+//! `peers` whom to dial, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
+//! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
 mod announce;

@@ -395,3 +395,63 @@ impl Pinned {
         self.state = State::Due(now + spread(wait));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(count: u16) -> Peers {
+        let mut peers = Peers::default();
+        for port in 0..count {
+            let addr: ServerAddr = format!("192.0.2.1:{}", port + 1).parse().unwrap();
+            peers.pin(Time::ZERO, addr);
+        }
+        peers
+    }
+
+    #[test]
+    fn at_most_eight_dials_are_in_progress() {
+        let mut peers = named(20);
+        let dials: Vec<DialId> =
+            std::iter::from_fn(|| peers.next_dial(Time::ZERO)).map(|(dial, _)| dial).collect();
+        assert_eq!(dials.len(), MAX_DIALS);
+        assert_eq!(peers.deadline(), None, "there is nothing to do until one ends");
+        peers.failed(Time::ZERO, dials[0], |wait| wait);
+        assert_eq!(peers.deadline(), Some(Time::ZERO));
+        assert!(peers.next_dial(Time::ZERO).is_some());
+    }
+
+    #[test]
+    fn waits_double_up_to_eight_seconds_and_a_steady_link_ends_that() {
+        let mut peers = named(1);
+        let mut now = Time::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let (dial, _) = peers.next_dial(now).unwrap();
+            peers.failed(now, dial, |wait| wait);
+            let due = peers.deadline().unwrap();
+            waits.push(due.saturating_since(now).as_millis());
+            now = due;
+        }
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+        for (stood, wait) in [(Duration::from_secs(1), 8_000), (STEADY, 500)] {
+            let (dial, _) = peers.next_dial(now).unwrap();
+            peers.answered(now, dial, LinkId(1));
+            now = now + stood;
+            peers.redial(now, LinkId(1), |wait| wait);
+            let due = peers.deadline().unwrap();
+            assert_eq!(due.saturating_since(now).as_millis(), wait);
+            now = due;
+        }
+    }
+
+    #[test]
+    fn the_origins_that_a_peer_is_asked_for_are_bounded() {
+        let mut peer = Peer::new(Time::ZERO, ServerId::new([1; 32]), false, Profile::Public);
+        for router in 0..10_000 {
+            peer.note_pulled(Time::ZERO, RouterId(router));
+            assert!(peer.pulled.len() <= MAX_PULLED && peer.is_pulling(Time::ZERO, RouterId(router)));
+        }
+        assert!(!peer.is_pulling(Time::ZERO + PULL_TIME, RouterId(9_999)));
+    }
+}
