@@ -9,6 +9,7 @@ use darkchat_proto::limits::MAX_PAYLOAD;
 use darkchat_proto::{ChannelId, ChannelName, UserName};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::unconstrained;
 
 /// The content that one permit of the send queue stands for, in bytes.
 const PERMIT_BYTES: usize = 1_024;
@@ -81,7 +82,8 @@ impl Sender {
         let too_large = SendError::TooLarge { len: payload.len(), max: MAX_PAYLOAD };
         let permits = permits(&payload).ok_or(too_large)?;
         let room = Arc::clone(&self.shared.room);
-        let permit = room.acquire_many_owned(permits).await.map_err(|_| SendError::Closed)?;
+        // The first poll takes the place in the queue, whatever else the task has done: messages keep their order.
+        let permit = unconstrained(room.acquire_many_owned(permits)).await.map_err(|_| SendError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let command = self.post(payload, permit, Some(reply));
         self.command(command).map_err(|_| SendError::Closed)?;

@@ -107,16 +107,26 @@ impl fmt::Debug for Notes {
 
 /// A broadcast as a stream. Who is too far behind goes on with what is left.
 pub(crate) fn follow<T: Clone + Send + 'static>(receiver: broadcast::Receiver<T>) -> BoxStream<'static, T> {
-    let next = |mut receiver: broadcast::Receiver<T>| async move {
+    follow_until(receiver, |_| false)
+}
+
+/// As [`follow`], up to and with the item that is the last one.
+fn follow_until<T: Clone + Send + 'static>(
+    receiver: broadcast::Receiver<T>,
+    is_last: fn(&T) -> bool,
+) -> BoxStream<'static, T> {
+    let next = move |receiver: Option<broadcast::Receiver<T>>| async move {
+        let mut receiver = receiver?;
         loop {
             match receiver.recv().await {
-                Ok(item) => return Some((item, receiver)),
+                Ok(item) if is_last(&item) => return Some((item, None)),
+                Ok(item) => return Some((item, Some(receiver))),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
         }
     };
-    stream::unfold(receiver, next).boxed()
+    stream::unfold(Some(receiver), next).boxed()
 }
 
 /// Where the client's task says what happens. The receiving ends stay with the handles.
@@ -161,21 +171,18 @@ impl Told {
     }
 
     pub(crate) fn watch(&self) -> StateWatch {
-        let changes = follow(self.changes.subscribe());
-        let closed = |state: &State| matches!(state, State::Closed { .. });
-        // The last change is given, and then the end.
-        let until_closed = changes.scan(false, move |over, state| {
-            let item = if *over { None } else { Some(state) };
-            *over = item.as_ref().is_some_and(closed);
-            std::future::ready(item)
-        });
+        let changes = follow_until(self.changes.subscribe(), is_closed);
         let current = self.state.subscribe();
-        let over = closed(&current.borrow());
-        StateWatch { current, changes: if over { stream::empty().boxed() } else { until_closed.boxed() } }
+        let over = is_closed(&current.borrow());
+        StateWatch { current, changes: if over { stream::empty().boxed() } else { changes } }
     }
 
     pub(crate) fn follow_notes(&self) -> Notes {
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         Notes(follow(early.unwrap_or_else(|| self.notes.subscribe())))
     }
+}
+
+const fn is_closed(state: &State) -> bool {
+    matches!(state, State::Closed { .. })
 }
