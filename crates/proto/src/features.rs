@@ -59,3 +59,16 @@ impl BitOr for Features {
         Self(self.0 | other.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_the_bits_of_section_4_4() {
+        let features = [Features::RESUME, Features::SEALED, Features::DONE, Features::DIALBACK];
+        assert_eq!(features.map(Features::bits), [1, 2, 8, 16]);
+        assert!(Features::NONE.bits() == 0 && Features::RESUME.contains(Features::NONE));
+        assert!(!Features::RESUME.contains(Features::RESUME | Features::DONE));
+    }
+}

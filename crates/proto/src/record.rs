@@ -306,3 +306,54 @@ impl Bundle {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_the_bits_of_section_9_2() {
+        let flags =
+            [RecordFlags::DIALABLE, RecordFlags::TRANSIT, RecordFlags::DRAINING, RecordFlags::PEERS_CLOSED];
+        assert_eq!(flags.map(RecordFlags::bits), [1, 2, 4, 8]);
+        assert!(!RecordFlags::from_bits(3).contains(RecordFlags::from_bits(5)));
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_form_is_an_ipv4_address_once_it_is_read() {
+        let mapped = [&[0; 10][..], &[0xFF; 2], &[192, 0, 2, 7]].concat();
+        let addr = wire::Addr { ip: mapped.into(), port: 1, proto: 1 };
+        let plain = GossipAddr { ip: [192, 0, 2, 7].into(), port: 1, carrier: Carrier::Tcp };
+        assert_eq!(addr_from_wire(&addr), Ok(Some(plain)));
+        let written = addr_to_wire(&GossipAddr { ip: "::ffff:192.0.2.7".parse().unwrap(), ..plain });
+        assert_eq!(&written.ip[..], [192, 0, 2, 7]);
+    }
+
+    #[test]
+    fn an_address_is_judged_even_if_its_carrier_is_of_a_later_version() {
+        let good = wire::Addr { ip: vec![1; 16].into(), port: 65_535, proto: 3 };
+        assert_eq!(addr_from_wire(&good), Ok(None));
+        let port = wire::Addr { port: 65_536, ..good.clone() };
+        assert_eq!(addr_from_wire(&port), Err(DecodeError::Value { field: "port", value: 65_536 }));
+        let ip = wire::Addr { ip: vec![1; 15].into(), ..good };
+        assert_eq!(addr_from_wire(&ip), Err(DecodeError::Length { field: "ip", len: 15 }));
+    }
+
+    #[test]
+    fn a_shard_without_tags_is_one_of_those_that_its_bits_make() {
+        let empty = InterestShard {
+            server: ServerId::new([1; 32]),
+            epoch: 1,
+            seq: 1,
+            bits: 2,
+            shard: 3,
+            tags: vec![],
+        };
+        assert_eq!(InterestShard::decode(empty.encode()), Ok(empty.clone()));
+        let outside = InterestShard { shard: 4, ..empty };
+        assert_eq!(
+            InterestShard::decode(outside.encode()),
+            Err(DecodeError::Value { field: "shard", value: 4 })
+        );
+    }
+}
