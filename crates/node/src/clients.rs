@@ -14,7 +14,7 @@ impl Node {
         if let Some(older) = self.sessions.insert(link, session) {
             self.close(older, Code::Conflict);
         }
-        let observed_ip = self.links.get(link).map(|link| link.observed);
+        let observed_ip = self.links.get(link).map(|link| link.about.observed);
         let session = Some(SessionId::new(self.cx.rng.next_16()));
         let welcome = Welcome { session, observed_ip, ..Welcome::default() };
         self.send(link, &Frame::from(Kind::Welcome(welcome)));
@@ -42,7 +42,7 @@ impl Node {
             }
             Received::SealedPublish { req, channel, stream: _, seq: _, deliver, digest } => {
                 let sealed = darkchat_proto::Features::SEALED;
-                if self.links.get(link).is_some_and(|link| link.features.contains(sealed)) {
+                if self.links.get(link).is_some_and(|link| link.about.features.contains(sealed)) {
                     self.publish(link, Incoming { req, channel, post: None, deliver, digest });
                 } else {
                     self.cx.stats.refuse(RefusedFor::Malformed);

@@ -91,7 +91,7 @@ use context::Context;
 use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
 use interest::Interest;
 use joins::Joins;
-use link::{Link, Links};
+use link::{About, Links};
 use links::Arrival;
 use map::Map;
 use peers::{Peer, Peers};
@@ -241,7 +241,7 @@ impl Node {
     pub fn peers(&self) -> Vec<PeerRow> {
         let row = |(link, peer): (LinkId, &Peer)| {
             self.peers.router_of(link)?;
-            let Link { remote: addr, since, .. } = self.links.get(link)?;
+            let About { remote: addr, since, .. } = &*self.links.get(link)?.about;
             let (server, outbound) = (peer.server, peer.outbound);
             Some(PeerRow { link, server, addr: addr.clone(), outbound, since: *since })
         };
@@ -252,7 +252,7 @@ impl Node {
     #[must_use]
     pub fn clients(&self) -> Vec<ClientRow> {
         let row = |(link, session): (LinkId, &Session)| {
-            let Link { remote: addr, since, .. } = self.links.get(link)?;
+            let About { remote: addr, since, .. } = &*self.links.get(link)?.about;
             let channels = session.channels.len();
             Some(ClientRow { link, user: session.user, addr: addr.clone(), channels, since: *since })
         };

@@ -55,15 +55,29 @@ struct Sent {
     owed: Owed,
 }
 
-/// One link.
+/// What is rarely looked at of a link: it stands apart, so that a fan-out touches little memory for each link.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) kind: LinkKind,
+pub(crate) struct About {
     pub(crate) remote: Addr,
     pub(crate) observed: IpAddr,
     pub(crate) since: Time,
     /// What both ends can do.
     pub(crate) features: Features,
+    /// The posts dropped and not yet told, by channel.
+    untold: BTreeMap<ChannelId, u64>,
+    /// The posts dropped since the link came up.
+    dropped: u64,
+    /// In an episode of dropping.
+    slow: bool,
+    /// It closes for this reason when nothing waits any more, at the latest at that time.
+    finish: Option<(Code, Time)>,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) kind: LinkKind,
+    pub(crate) about: Box<About>,
     /// The list of this link alone, for frames that nobody else gets.
     solo: Arc<[LinkId]>,
     queue: Queue,
@@ -74,14 +88,6 @@ pub(crate) struct Link {
     last_progress: Time,
     /// When the link is to be looked at next; it stands in the list of deadlines.
     wake: Time,
-    /// The posts dropped and not yet told, by channel.
-    untold: BTreeMap<ChannelId, u64>,
-    /// The posts dropped since the link came up.
-    dropped: u64,
-    /// In an episode of dropping.
-    slow: bool,
-    /// It closes for this reason when nothing waits any more, at the latest at that time.
-    finish: Option<(Code, Time)>,
 }
 
 impl Link {
@@ -106,6 +112,11 @@ impl Link {
 
     const fn has_window(&self, len: usize) -> bool {
         self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window()
+    }
+
+    /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
+    fn takes_now(&self, len: usize) -> bool {
+        self.queue.is_empty() && self.has_window(len) && self.sent.len() < QUEUE_CLIENT_FRAMES && self.is_up()
     }
 
     fn is_up(&self) -> bool {
@@ -138,7 +149,7 @@ impl Link {
         let aged = if self.kind == LinkKind::Peer { self.queue.oldest_channel() } else { None };
         let waits = [self.stuck_since(), aged].into_iter().flatten().map(|at| at + QUEUE_AGE);
         let life = [self.last_sent + self.ping_after(), self.last_received + self.dead_after()];
-        waits.chain(life).chain(self.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
+        waits.chain(life).chain(self.about.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
     }
 }
 
@@ -194,12 +205,19 @@ impl Links {
             return None;
         }
         let NewLink { kind, remote, observed, features } = new;
-        let link = Link {
-            kind,
+        let about = About {
             remote,
             observed,
             since: now,
             features,
+            untold: BTreeMap::new(),
+            dropped: 0,
+            slow: false,
+            finish: None,
+        };
+        let link = Link {
+            kind,
+            about: Box::new(about),
             solo: Arc::from([id]),
             queue: Queue::default(),
             sent: VecDeque::new(),
@@ -208,10 +226,6 @@ impl Links {
             last_received: now,
             last_progress: now,
             wake: Time::MAX,
-            untold: BTreeMap::new(),
-            dropped: 0,
-            slow: false,
-            finish: None,
         };
         let slot = self.free.pop().unwrap_or(self.slots.len());
         match self.slots.get_mut(slot) {
@@ -290,7 +304,7 @@ impl Links {
         if now.saturating_since(link.last_received) >= link.dead_after() {
             return Verdict::Close(Code::Timeout);
         }
-        if let Some((code, at)) = link.finish
+        if let Some((code, at)) = link.about.finish
             && at <= now
         {
             return Verdict::Close(code);
@@ -322,7 +336,7 @@ impl Links {
         let wake = link.wake;
         let queue = std::mem::take(&mut link.queue);
         link.kind = LinkKind::Closing(code);
-        link.untold.clear();
+        link.about.untold.clear();
         let given_up = match code {
             Code::SlowConsumer => DroppedFor::SlowConsumer,
             Code::Shutdown => DroppedFor::Shutdown,
@@ -361,7 +375,7 @@ impl Links {
         if link.queue.is_empty() {
             return Verdict::Close(code);
         }
-        link.finish = Some((code, cx.now + DRAIN_TIME));
+        link.about.finish = Some((code, cx.now + DRAIN_TIME));
         self.arm(slot);
         Verdict::Fine
     }
@@ -380,12 +394,12 @@ impl Links {
 
     /// Whether the link only waits for its queue to empty.
     pub(crate) fn is_finishing(&self, id: LinkId) -> bool {
-        self.get(id).is_some_and(|link| link.finish.is_some())
+        self.get(id).is_some_and(|link| link.about.finish.is_some())
     }
 
     /// The posts that were dropped on a link since it came up.
     pub(crate) fn dropped(&self, id: LinkId) -> u64 {
-        self.get(id).map_or(0, |link| link.dropped)
+        self.get(id).map_or(0, |link| link.about.dropped)
     }
 
     /// All queues together, and the longest, in bytes.

@@ -173,17 +173,15 @@ enum End {
     Back,
 }
 
-/// Everything that waits for one link.
+/// The three classes.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+struct Classes {
     control: Turns,
     direct: Turns,
     channel: Turns,
-    bytes: usize,
-    frames: usize,
 }
 
-impl Queue {
+impl Classes {
     const fn class(&mut self, class: SendClass) -> &mut Turns {
         match class {
             SendClass::Control => &mut self.control,
@@ -192,41 +190,54 @@ impl Queue {
         }
     }
 
+    fn in_order(&self) -> impl Iterator<Item = &Turns> {
+        [&self.control, &self.direct, &self.channel].into_iter()
+    }
+}
+
+/// Everything that waits for one link. Most links have nothing waiting; they take no memory for it.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    bytes: usize,
+    frames: usize,
+    classes: Option<Box<Classes>>,
+}
+
+impl Queue {
     pub(crate) fn push(&mut self, at: Time, item: Item) {
         self.bytes = self.bytes.saturating_add(item.len());
         self.frames = self.frames.saturating_add(1);
-        self.class(item.class).push(at, item);
+        self.classes.get_or_insert_default().class(item.class).push(at, item);
     }
 
     /// How long the next one to send is, in bytes.
     pub(crate) fn next_len(&self) -> Option<usize> {
-        [&self.control, &self.direct, &self.channel].into_iter().find_map(Turns::next_len)
+        self.classes.as_ref()?.in_order().find_map(Turns::next_len)
     }
 
     /// The next one to send.
     pub(crate) fn pop(&mut self) -> Option<Item> {
-        let item = self.control.pop().or_else(|| self.direct.pop()).or_else(|| self.channel.pop());
-        self.left(item)
+        self.take(|all| all.control.pop().or_else(|| all.direct.pop()).or_else(|| all.channel.pop()))
     }
 
     /// Takes a channel frame out: the newest one of the source that has most waiting.
     pub(crate) fn cut(&mut self) -> Option<Item> {
-        let item = self.channel.cut();
-        self.left(item)
+        self.take(|all| all.channel.cut())
     }
 
     /// Takes a channel frame out that waits since `before` or longer.
     pub(crate) fn expire(&mut self, before: Time) -> Option<Item> {
-        let item = self.channel.expire(before);
-        self.left(item)
+        self.take(|all| all.channel.expire(before))
     }
 
-    fn left(&mut self, item: Option<Item>) -> Option<Item> {
-        if let Some(item) = &item {
-            self.bytes = self.bytes.saturating_sub(item.len());
-            self.frames = self.frames.saturating_sub(1);
+    fn take(&mut self, from: impl FnOnce(&mut Classes) -> Option<Item>) -> Option<Item> {
+        let item = from(self.classes.as_mut()?)?;
+        self.bytes = self.bytes.saturating_sub(item.len());
+        self.frames = self.frames.saturating_sub(1);
+        if self.frames == 0 {
+            self.classes = None;
         }
-        item
+        Some(item)
     }
 
     pub(crate) const fn bytes(&self) -> usize {
@@ -243,17 +254,17 @@ impl Queue {
 
     /// Since when the oldest one waits.
     pub(crate) fn oldest(&self) -> Option<Time> {
-        [self.control.oldest(), self.direct.oldest(), self.channel.oldest()].into_iter().flatten().min()
+        self.classes.as_ref()?.in_order().filter_map(Turns::oldest).min()
     }
 
     /// The same of channel frames alone.
     pub(crate) fn oldest_channel(&self) -> Option<Time> {
-        self.channel.oldest()
+        self.classes.as_ref()?.channel.oldest()
     }
 
     /// What waits in the class of channel frames, in bytes.
-    pub(crate) const fn channel_bytes(&self) -> usize {
-        self.channel.bytes
+    pub(crate) fn channel_bytes(&self) -> usize {
+        self.classes.as_ref().map_or(0, |all| all.channel.bytes)
     }
 
     /// All that waits, in the order in which it would go.
@@ -263,12 +274,14 @@ impl Queue {
 
     /// The bytes of channel frames that the longest source has waiting; whoever has more is cut first.
     pub(crate) fn longest_source(&self) -> usize {
-        self.channel.by_len.last().map_or(0, |(bytes, _)| *bytes)
+        let longest = self.classes.as_ref().and_then(|all| all.channel.by_len.last());
+        longest.map_or(0, |(bytes, _)| *bytes)
     }
 
     /// What a source has waiting in the class of channel frames, in bytes.
     pub(crate) fn source_bytes(&self, source: LinkId) -> usize {
-        self.channel.sources.get(&source).map_or(0, |source| source.bytes)
+        let source = self.classes.as_ref().and_then(|all| all.channel.sources.get(&source));
+        source.map_or(0, |source| source.bytes)
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) const CHECK_EVERY: u32 = 16;
 
 impl Node {
     pub(crate) fn welcome_server(&mut self, link: LinkId) {
-        let observed_ip = self.links.get(link).map(|link| link.observed);
+        let observed_ip = self.links.get(link).map(|link| link.about.observed);
         self.send(link, &Frame::from(Kind::Welcome(Welcome { observed_ip, ..Welcome::default() })));
     }
 
@@ -21,7 +21,7 @@ impl Node {
         let Some((server, outbound)) = self.peers.get(link).map(|peer| (peer.server, peer.outbound)) else {
             return;
         };
-        let Some(addr) = self.links.get(link).map(|link| link.remote.clone()) else { return };
+        let Some(addr) = self.links.get(link).map(|link| link.about.remote.clone()) else { return };
         if outbound && pair != Pair::Only {
             self.cx.event(Event::AlreadyLinked { addr: addr.clone(), peer: server });
         }
@@ -156,7 +156,7 @@ impl Node {
 
     /// Whether reports about frames may pass on this link.
     pub(crate) fn can_done(&self, link: LinkId) -> bool {
-        self.links.get(link).is_some_and(|link| link.features.contains(Features::DONE))
+        self.links.get(link).is_some_and(|link| link.about.features.contains(Features::DONE))
     }
 
     /// Sends an item whose copies are owed already.

@@ -95,6 +95,14 @@ impl Links {
             return Offer::Dropped;
         }
         let len = item.len();
+        if link.takes_now(len) {
+            put_out(now, link, len, item.owed);
+            self.held = self.held.saturating_add(len);
+            if link.wake > now + QUEUE_AGE {
+                self.arm(slot);
+            }
+            return Offer::Now;
+        }
         let before = link.held();
         if !link.fits(len) && !make_room(cx, *id, link, item) {
             self.held = self.held.saturating_sub(before).saturating_add(link.held());
@@ -104,19 +112,13 @@ impl Links {
             drop_item(cx, *id, link, item, DroppedFor::QueueFull);
             return Offer::Dropped;
         }
-        let offer = if link.queue.is_empty() && link.has_window(len) {
-            put_out(now, link, len, item.owed);
-            Offer::Now
-        } else {
-            link.last_sent = now;
-            link.queue.push(now, item.clone());
-            Offer::Waits
-        };
+        link.last_sent = now;
+        link.queue.push(now, item.clone());
         self.held = self.held.saturating_sub(before).saturating_add(link.held());
         if link.wake > now + QUEUE_AGE {
             self.arm(slot);
         }
-        offer
+        Offer::Waits
     }
 
     /// Bytes left for the network: counts what is done with them, and lets the next go.
@@ -133,7 +135,7 @@ impl Links {
             let Item { head, body, class, .. } = item;
             cx.out.push_back(Output::Send { links, head, body, class });
         }
-        let (after, finish) = (link.held(), link.finish.filter(|_| link.queue.is_empty()));
+        let (after, finish) = (link.held(), link.about.finish.filter(|_| link.queue.is_empty()));
         self.held = self.held.saturating_sub(before).saturating_add(after);
         match finish {
             Some((code, _)) => Verdict::Close(code),
@@ -147,8 +149,8 @@ impl Links {
             if link.held() > link.max_bytes() / 2 || link.queue.frames() > QUEUE_CLIENT_FRAMES / 2 {
                 return Verdict::Fine;
             }
-            let Some((channel, count)) = link.untold.pop_first() else {
-                link.slow &= !link.queue.is_empty();
+            let Some((channel, count)) = link.about.untold.pop_first() else {
+                link.about.slow &= !link.queue.is_empty();
                 return Verdict::Fine;
             };
             let verdict = self.send(cx, id, &Frame::from(Kind::Notice(Notice::Dropped { channel, count })));
@@ -238,15 +240,15 @@ fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool
 fn drop_item(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, why: DroppedFor) {
     let copies = item.owed.copies();
     cx.stats.give_up(copies, why);
-    link.dropped = link.dropped.saturating_add(copies);
+    link.about.dropped = link.about.dropped.saturating_add(copies);
     if let Some(channel) = &item.channel
-        && (link.untold.len() < MAX_CHANNELS || link.untold.contains_key(&**channel))
+        && (link.about.untold.len() < MAX_CHANNELS || link.about.untold.contains_key(&**channel))
     {
-        let count = link.untold.entry(**channel).or_default();
+        let count = link.about.untold.entry(**channel).or_default();
         *count = count.saturating_add(1);
     }
-    if !link.slow {
-        link.slow = true;
-        cx.event(Event::Slow { link: id, dropped: link.dropped });
+    if !link.about.slow {
+        link.about.slow = true;
+        cx.event(Event::Slow { link: id, dropped: link.about.dropped });
     }
 }
