@@ -64,10 +64,9 @@ pub(crate) async fn start(shared: &Arc<Shared>, link: Link, established: Establi
     tracing::debug!(link = id.0, %remote, ?side, dialled = dial.is_some(), "link opened");
     let new = NewLink { outbox: outbox.clone(), dial, accept, peer, remote };
     shared.tell(Arrival::Opened(Box::new(new))).await;
-    let writer = shared.spawn(write::write(outbox.clone(), shared.clone(), sink, sealer));
-    let reader = read::Reader::new(shared.clone(), outbox, units, opener, meter, side, writer);
-    shared.spawn(async move {
-        reader.run().await;
-        drop(present);
-    });
+    let writer = shared.spawn(write::write(outbox.clone(), shared.clone(), sink, Box::new(sealer)));
+    let router = shared.identity.server_id().router();
+    let checker = check::Checker::new(shared.link_config.network.clone(), router, side, meter);
+    let reader = read::Reader::new((shared.clone(), outbox), units, opener, checker, writer, present);
+    shared.spawn(Box::new(reader).run());
 }

@@ -1,12 +1,13 @@
 //! The reading half of a link, and the one that reports its end: units to records to frames to the loop.
 
-use super::check::{Checked, Checker, Side};
+use super::check::{Checked, Checker};
 use super::write::{Outbox, WriteError};
+use crate::accept::Present;
 use crate::limits::CLOSE_WITHIN;
 use crate::shared::{Arrival, Shared};
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::Opener;
-use darkchat_node::{Meter, Received};
+use darkchat_node::Received;
 use darkchat_proto::{Code, FrameStream};
 use darkchat_transport::BoxStream;
 use futures_util::StreamExt as _;
@@ -27,6 +28,8 @@ pub(crate) struct Reader {
     frames: FrameStream,
     checker: Checker,
     writer: JoinHandle<Option<Result<(), WriteError>>>,
+    /// Counts the connection until the end.
+    _present: Option<Present>,
 }
 
 /// Why reading ended.
@@ -40,24 +43,24 @@ enum End {
 
 impl Reader {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        outbox: Arc<Outbox>,
+        (shared, outbox): (Arc<Shared>, Arc<Outbox>),
         units: BoxStream<io::Result<Bytes>>,
         opener: Opener,
-        meter: Meter,
-        side: Side,
+        checker: Checker,
         writer: JoinHandle<Option<Result<(), WriteError>>>,
+        present: Option<Present>,
     ) -> Self {
-        let router = shared.identity.server_id().router();
-        let checker = Checker::new(shared.link_config.network.clone(), router, side, meter);
-        Self { shared, outbox, units, opener, frames: FrameStream::default(), checker, writer }
+        let frames = FrameStream::default();
+        Self { shared, outbox, units, opener, frames, checker, writer, _present: present }
     }
 
     /// Reads until the end, and tells the loop why it came. Nothing of the link is left then.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// Boxed, because a task would keep room for it twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let why = match self.read().await {
             End::Gone(code) => code,
-            End::Closing => self.linger().await,
+            End::Closing => Box::pin(self.linger()).await,
         };
         self.writer.abort();
         let link = self.outbox.link();
@@ -77,7 +80,8 @@ impl Reader {
                 unit = self.units.next() => unit,
             };
             let read = match unit {
-                Some(Ok(unit)) => self.unit(unit).await,
+                // Boxed, so that an idle link does not hold the place that a frame on its way needs.
+                Some(Ok(unit)) => Box::pin(self.unit(unit)).await,
                 Some(Err(error)) => {
                     tracing::debug!(link = outbox.link().0, %error, "link broken");
                     Err(self.end_of_stream())
@@ -135,7 +139,10 @@ impl Reader {
 
     async fn tell(&mut self, frame: Received) {
         let link = self.outbox.link();
-        self.shared.tell(Arrival::Frame { link, frame }).await;
+        // A place first: a link that waits for one holds its frame once.
+        if let Ok(place) = self.shared.arrivals.reserve().await {
+            place.send(Arrival::Frame { link, frame });
+        }
     }
 
     /// Rests, unless the link ends meanwhile.

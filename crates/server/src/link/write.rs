@@ -233,7 +233,7 @@ pub(crate) async fn write(
     outbox: Arc<Outbox>,
     shared: Arc<Shared>,
     mut sink: BoxSink,
-    mut sealer: Sealer,
+    mut sealer: Box<Sealer>,
 ) -> Result<(), WriteError> {
     let writing = write_all(&outbox, &shared, &mut sink, &mut sealer);
     let overdue = async {
