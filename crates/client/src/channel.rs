@@ -161,6 +161,30 @@ impl Stream for Channel {
 }
 
 /// Changes among the members of a channel.
+///
+/// ```
+/// use darkchat_client::{Client, MemberChange};
+/// use futures_util::StreamExt as _;
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::{Accept, Server};
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let memory = Memory::default();
+/// # let server = Server::builder(Identity::generate())
+/// #     .transport(memory.clone())
+/// #     .listen("mem://station".parse()?, Accept::Clients)
+/// #     .start()
+/// #     .await?;
+/// let ann = Client::connect(memory.clone(), "mem://station".parse()?, Identity::generate()).await?;
+/// let bob = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// let anns = ann.join("lobby".parse()?).await?;
+/// let mut changes = anns.member_changes();
+/// let _bobs = bob.join("lobby".parse()?).await?;
+/// let Some(MemberChange::Came(member)) = changes.next().await else { panic!("bob has come") };
+/// assert_eq!(member.user, bob.id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct MemberChanges(BoxStream<'static, MemberChange>);
 
 impl Stream for MemberChanges {

@@ -9,6 +9,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why there is no connection. Nothing of the client is left running.
+///
+/// ```
+/// use darkchat_client::{Client, ConnectError};
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let nobody = Client::connect(Memory::default(), "mem://nowhere".parse()?, Identity::generate()).await;
+/// assert!(matches!(nobody, Err(ConnectError::Dial { .. })));
+/// # Ok::<(), darkchat_proto::ParseError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -113,6 +124,25 @@ impl ConnectError {
 }
 
 /// Why a channel was not joined or left.
+///
+/// ```
+/// use darkchat_client::{Client, JoinError};
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::{Accept, Server};
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let memory = Memory::default();
+/// # let server = Server::builder(Identity::generate())
+/// #     .transport(memory.clone())
+/// #     .listen("mem://station".parse()?, Accept::Clients)
+/// #     .start()
+/// #     .await?;
+/// let client = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// let _lobby = client.join("lobby".parse()?).await?;
+/// assert!(matches!(client.join("lobby".parse()?).await, Err(JoinError::AlreadyJoined)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -142,6 +172,31 @@ pub enum JoinError {
 }
 
 /// Why a message was not taken.
+///
+/// ```
+/// use darkchat_client::{Client, SendError, TrySendError};
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::{Accept, Server};
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let memory = Memory::default();
+/// # let server = Server::builder(Identity::generate())
+/// #     .transport(memory.clone())
+/// #     .listen("mem://station".parse()?, Accept::Clients)
+/// #     .start()
+/// #     .await?;
+/// let client = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// let lobby = client.join("lobby".parse()?).await?;
+/// let too_large = vec![0; 65_537];
+/// let error = lobby.send(too_large).await;
+/// assert_eq!(error, Err(SendError::TooLarge { len: 65_537, max: 65_536 }));
+///
+/// // Without waiting, there is an end to what can be queued.
+/// let queued = (0..10_000).take_while(|_| lobby.try_send("again") != Err(TrySendError::Full)).count();
+/// assert!(queued < 10_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

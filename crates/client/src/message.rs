@@ -122,6 +122,19 @@ impl Content {
 }
 
 /// A message of a channel, proven to be by the key in `from`.
+///
+/// ```
+/// use darkchat_client::{Content, Message};
+///
+/// fn line(message: &Message) -> String {
+///     // The mark is the beginning of the key: a name alone proves nothing.
+///     let who = format!("{} {}", message.name, message.from.mark());
+///     match &message.payload {
+///         Content::Text(text) => format!("{who}: {text:?}"), // cleaned, before a terminal gets it
+///         _ => format!("{who} sends {} bytes", message.payload.as_bytes().len()),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -146,6 +159,11 @@ pub struct Message {
 }
 
 /// What a channel gives: a message, or the news that some were missed. Nothing is skipped silently.
+///
+/// ```
+/// use darkchat_client::Received;
+/// assert_eq!(Received::Message("hi").message(), Some("hi"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received<T> {
@@ -166,6 +184,19 @@ impl<T> Received<T> {
 }
 
 /// Messages that will not come.
+///
+/// ```
+/// use darkchat_client::{Cause, Missed};
+///
+/// fn tell(missed: &Missed) -> String {
+///     let count = missed.count.map_or("some".to_owned(), |count| count.to_string());
+///     match missed.cause {
+///         Cause::Slow => format!("{count} messages came faster than we read"),
+///         Cause::Reconnect => "messages may have come while we were away".to_owned(),
+///         _ => format!("{count} messages were lost on the way"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Missed {

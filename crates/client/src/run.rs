@@ -1,5 +1,6 @@
 //! The client's one loop: it owns the session, carries out what the session wants, and tells it what happens.
 
+mod clock;
 pub(crate) mod dial;
 mod link;
 
@@ -9,7 +10,8 @@ use crate::message::Sent;
 use crate::room::{Room, RoomGuard};
 use crate::session::{Config, DialId, Event, Failure, Input, Output, Session, State, Stats, Ticket};
 use crate::state::{Note, Told};
-use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Time, UserName};
+use clock::Clock;
+use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserName};
 use dial::Dialler;
 use link::{LinkTask, Write};
 use std::collections::BTreeMap;
@@ -17,14 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Permits of the send queue: messages, or KiB of them, that wait for their outcome. The session's own bounds are no
 /// smaller, so it never refuses what holds a permit.
 const PERMITS: usize = 1_792;
-/// How old the session's wall clock may be when something happens.
-const WALL_AGE: Duration = Duration::from_secs(1);
-
 /// A user's wish, on its way to the loop.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -127,50 +126,10 @@ pub(crate) fn start(
     (Client { shared: Arc::new(shared) }, connected)
 }
 
-/// The one clock of the client.
-#[derive(Debug)]
-struct Clock {
-    start: Instant,
-    wall: Option<Time>,
-}
-
-impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the shell's one clock: everything below gets the time from it"
-    )]
-    fn start() -> Self {
-        Self { start: Instant::now(), wall: None }
-    }
-
-    fn now(&self) -> Time {
-        Time::new(self.start.elapsed())
-    }
-
-    fn instant(&self, time: Time) -> Instant {
-        // A deadline beyond what the system can count is never.
-        self.start.checked_add(time.since_start()).unwrap_or(self.start + Duration::from_secs(86_400 * 365))
-    }
-
-    /// The wall clock, if the session's is too old to judge times by.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the shell's one clock: everything below gets the time from it"
-    )]
-    fn wall(&mut self, now: Time) -> Option<u64> {
-        if self.wall.is_some_and(|at| now.saturating_since(at) < WALL_AGE) {
-            return None;
-        }
-        self.wall = Some(now);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
 struct Run {
     session: Session,
     dialler: Arc<Dialler>,
-    network: darkchat_proto::Network,
+    network: Network,
     clock: Clock,
     wishes: mpsc::UnboundedReceiver<Command>,
     /// For guards of channels; weak, so that only handles keep the loop alive.
@@ -272,7 +231,7 @@ impl Run {
         }
     }
 
-    fn close(&mut self, goodbye: Option<darkchat_proto::Goodbye>) {
+    fn close(&mut self, goodbye: Option<Goodbye>) {
         if self.link.as_ref().is_some_and(|link| link.opened) {
             return self.write(Write::Close(goodbye));
         }

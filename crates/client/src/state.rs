@@ -53,6 +53,28 @@ pub enum Note {
 /// The state of a client's connection: the current value, and a `Stream` of the changes from now on.
 ///
 /// The stream ends after [`State::Closed`], or when the client is dropped.
+///
+/// ```
+/// use darkchat_client::{Client, State};
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::{Accept, Server};
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let memory = Memory::default();
+/// # let server = Server::builder(Identity::generate())
+/// #     .transport(memory.clone())
+/// #     .listen("mem://station".parse()?, Accept::Clients)
+/// #     .start()
+/// #     .await?;
+/// let client = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// let mut state = client.state();
+/// assert!(matches!(state.current(), State::Connected { .. }));
+/// client.close().await;
+/// assert!(matches!(state.changed().await, Some(State::Closed { .. })));
+/// assert_eq!(state.changed().await, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct StateWatch {
     current: watch::Receiver<State>,
     changes: BoxStream<'static, State>,
@@ -89,6 +111,27 @@ impl fmt::Debug for StateWatch {
 }
 
 /// A `Stream` of notes for the user. It ends when the client does.
+///
+/// ```
+/// use darkchat_client::{Client, Note};
+/// use futures_util::StreamExt as _;
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::{Accept, Server};
+/// # use darkchat_transport::Memory;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let memory = Memory::default();
+/// # let server = Server::builder(Identity::generate())
+/// #     .transport(memory.clone())
+/// #     .listen("mem://station".parse()?, Accept::Clients)
+/// #     .start()
+/// #     .await?;
+/// let client = Client::connect(memory, "mem://station".parse()?, Identity::generate()).await?;
+/// if let Some(Note::FirstContact { addr, server }) = client.notes().next().await {
+///     println!("met {server} for the first time at {addr}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Notes(BoxStream<'static, Note>);
 
 impl Stream for Notes {

@@ -1,6 +1,12 @@
 //! The counters of a client. Source: `docs/protocol.md`, section 13.2.
 
 /// What became of the entries that arrived: each is counted once under one of these, but for `gap`.
+///
+/// ```
+/// use darkchat_client::Stats;
+/// let stats = Stats::default();
+/// assert_eq!((stats.shown, stats.gap), (0, 0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
