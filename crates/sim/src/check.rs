@@ -31,8 +31,8 @@ pub(crate) struct Check {
     pub(crate) disturbed: Time,
     /// How often each route arrived anywhere.
     copies: BTreeMap<(RouterId, u64), usize>,
-    /// What each server said last that it holds, and when.
-    digests: BTreeMap<usize, (Time, Vec<Have>)>,
+    /// What each server said last that it holds of each other, and when.
+    digests: BTreeMap<usize, BTreeMap<RouterId, (Time, Have)>>,
     /// Pairs of message and receiver that were promised, and had it.
     judged: u64,
 }
@@ -160,9 +160,10 @@ impl World {
                 Kind::Join { channels, .. } => {
                     self.hosts[server].asked.entry(link).or_default().extend(channels);
                 }
-                Kind::Digest { known, more: false } => {
+                Kind::Digest { known, .. } => {
                     if let Who::Server(peer) = from {
-                        self.check.digests.insert(peer, (self.now, known.clone()));
+                        let said = known.iter().map(|have| (have.router, (self.now, *have)));
+                        self.check.digests.entry(peer).or_default().extend(said);
                     }
                 }
                 Kind::Error(refusal)
@@ -442,30 +443,25 @@ impl World {
         }
     }
 
-    /// Every server has said since then what it holds, and all hold the same of each other.
+    /// Every server has said since then what it holds of every other, and all hold the same.
     pub fn assert_agree(&self, since: Time) {
-        let honest: BTreeSet<RouterId> = self.hosts.iter().map(|host| host.id().router()).collect();
-        let rows = |have: &[Have]| -> Vec<Have> {
-            have.iter().filter(|row| honest.contains(&row.router)).copied().collect()
-        };
-        let mut first: Option<(usize, Vec<Have>)> = None;
-        for server in (0..self.hosts.len()).filter(|server| self.hosts[*server].node.is_some()) {
-            if self.hosts[server].links.is_empty() {
-                continue;
-            }
-            let said = self.check.digests.get(&server).filter(|(at, _)| *at >= since);
-            let Some((_, known)) = said else {
-                self.broken(&format!("server {server} has not said what it holds"));
-            };
-            match &first {
-                None => first = Some((server, rows(known))),
-                Some((other, held)) if *held != rows(known) => {
-                    self.broken(&format!(
-                        "servers {other} and {server} hold different things:\n{held:?}\n{:?}",
-                        rows(known)
-                    ));
+        let runs = |server: &usize| self.hosts[*server].node.is_some() && !self.hosts[*server].links.is_empty();
+        let servers: Vec<usize> = (0..self.hosts.len()).filter(runs).collect();
+        for about in &servers {
+            let router = self.hosts[*about].id().router();
+            let mut first: Option<(usize, Have)> = None;
+            for server in &servers {
+                let said = self.check.digests.get(server).and_then(|said| said.get(&router));
+                let Some((_, have)) = said.filter(|(at, _)| *at >= since) else {
+                    self.broken(&format!("server {server} has not said what it holds of server {about}"));
+                };
+                match &first {
+                    None => first = Some((*server, *have)),
+                    Some((other, held)) if held != have => self.broken(&format!(
+                        "servers {other} and {server} hold different things of {about}: {held:?}, {have:?}"
+                    )),
+                    Some(_) => {}
                 }
-                Some(_) => {}
             }
         }
     }

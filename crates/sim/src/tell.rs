@@ -73,7 +73,8 @@ impl World {
                         self.broken(&format!("server {server} writes to {link:?}, which is not open"));
                     };
                     if self.connections[connection].ends[end].state == EndState::Open {
-                        self.trace.step(self.now, Who::Server(server), "writes", Some(connection), &run);
+                        // What is written is hashed where it arrives.
+                        self.trace.step(self.now, Who::Server(server), "writes", Some(connection), &head);
                         self.write(connection, end, run.clone());
                     }
                 }

@@ -50,7 +50,7 @@ fn run(seed: u64, aloud: bool) -> Outcome {
     let servers = build(&mut world, &mut rng);
     let mut run = Run { world, rng, servers, people: Vec::new(), texts: 0 };
     run.settle();
-    let rounds = 60 + run.rng.below(60);
+    let rounds = 40 + run.rng.below(50);
     for _ in 0..rounds {
         run.round();
     }
