@@ -6,6 +6,7 @@ use crate::limits::FIRST_BYTE;
 use crate::link::open::{self, OpenError};
 use crate::link::{self, Origin, observed};
 use crate::shared::Shared;
+use crate::shown::Shown;
 use darkchat_crypto::Established;
 use darkchat_proto::{Addr, Code};
 use darkchat_transport::{Link, Listener};
@@ -26,7 +27,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut listener: Listener, accept: 
         match incoming {
             Ok(incoming) => admit(&shared, incoming.remote, accept, incoming.link),
             Err(error) => {
-                tracing::warn!(addr = %listener.addr, %error, "cannot accept");
+                tracing::warn!(addr = %listener.addr, error = %Shown(error), "cannot accept");
                 sleep(REST).await;
             }
         }
@@ -95,7 +96,7 @@ async fn serve<F>(
             link::start(&shared, link, established, Origin::Accepted(accept, present)).await;
         }
         Err(why) => {
-            tracing::debug!(%remote, %why, "no link");
+            tracing::debug!(%remote, why = %Shown(&why), "no link");
             shared.closed_early.add(why.code());
         }
     }

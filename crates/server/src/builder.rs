@@ -10,6 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Choices for a [`Server`]; made by [`Server::builder`].
+///
+/// ```
+/// use darkchat_crypto::Identity;
+/// use darkchat_server::{Accept, Profile, Server};
+/// use darkchat_transport::Memory;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let server = Server::builder(Identity::generate())
+///     .transport(Memory::default())
+///     .listen("mem://lobby".parse()?, Accept::Clients)
+///     .network("test".parse()?)
+///     .profile(Profile::Public)
+///     .start()
+///     .await?;
+/// assert_eq!(server.addrs(), [("mem://lobby".parse()?, Accept::Clients)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing runs before `start`"]
 pub struct Builder {

@@ -4,6 +4,7 @@ use crate::PeerError;
 use crate::link::open::{self, OpenError};
 use crate::link::{self, Origin};
 use crate::shared::{Arrival, Shared};
+use crate::shown::Shown;
 use darkchat_crypto::{Established, HandshakeError};
 use darkchat_node::DialId;
 use darkchat_proto::{Code, ServerAddr};
@@ -41,7 +42,7 @@ pub(crate) async fn dial(shared: Arc<Shared>, dial: DialId, to: ServerAddr, is_p
             link::start(&shared, link, established, Origin::Dialled { dial, is_pinned }).await;
         }
         Err(error) => {
-            tracing::debug!(dial = dial.0, %error, "not dialled");
+            tracing::debug!(dial = dial.0, error = %Shown(&error), "not dialled");
             shared.tell(Arrival::NotDialled(Box::new(NotDialled { dial, error }))).await;
         }
     }

@@ -15,6 +15,20 @@ const WAITING: usize = 1_024;
 ///
 /// A listener that does not read loses events, counted by [`lost`](Self::lost); the server never waits for it. The
 /// stream ends when the server does.
+///
+/// ```
+/// use darkchat_crypto::Identity;
+/// use darkchat_server::Server;
+/// use std::time::Duration;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let server = Server::builder(Identity::generate()).start().await?;
+/// let mut events = server.events();
+/// server.shutdown(Duration::from_secs(1)).await;
+/// assert_eq!((events.recv().await, events.lost()), (None, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Events {
     events: mpsc::Receiver<Event>,

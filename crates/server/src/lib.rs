@@ -55,6 +55,7 @@ mod link;
 mod run;
 mod server;
 mod shared;
+mod shown;
 mod stats;
 
 pub use builder::Builder;

@@ -2,6 +2,7 @@
 
 use crate::Profile;
 use crate::gate;
+use darkchat_node::{ClientBudgets, PeerBudgets};
 use std::time::Duration;
 
 /// Time from accepting a connection to a link that is up; a person who signs by hand needs more.
@@ -16,6 +17,12 @@ pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What an operator may choose, beside the budgets of the profile. Source: `docs/protocol.md`, sections 10 and 12.
+///
+/// ```
+/// use darkchat_server::{Limits, Profile};
+/// let small = Limits { max_clients: 100, ..Limits::of(Profile::Public) };
+/// assert!(small.rows().contains(&("clients", 100)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain choices, made with `..Limits::of(profile)`")]
 pub struct Limits {
@@ -59,6 +66,41 @@ impl Limits {
             ("close_ms", ms(CLOSE_WITHIN)),
         ];
         rows.extend(gate::rows(self.profile));
+        rows.extend(budgets(self.profile));
         rows
+    }
+}
+
+/// The budgets of section 10.1, as rate and burst.
+fn budgets(profile: Profile) -> Vec<(&'static str, u64)> {
+    let (client, peer) = (ClientBudgets::of(profile), PeerBudgets::of(profile));
+    let rates = [
+        ("client_frames_per_s", "client_frames_burst", client.frames),
+        ("client_bytes_per_s", "client_bytes_burst", client.bytes),
+        ("client_posts_per_s", "client_posts_burst", client.posts),
+        ("client_entries_per_s", "client_entries_burst", client.entries),
+        ("client_joins_per_s", "client_joins_burst", client.joins),
+        ("peer_frames_per_s", "peer_frames_burst", peer.frames),
+        ("peer_bytes_per_s", "peer_bytes_burst", peer.bytes),
+        ("peer_destinations_per_s", "peer_destinations_burst", peer.destinations),
+        ("peer_records_per_s", "peer_records_burst", peer.records),
+        ("peer_shards_per_s", "peer_shards_burst", peer.shards),
+    ];
+    rates.iter().flat_map(|(rate, burst, of)| [(*rate, of.per_s), (*burst, of.burst)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_limit_has_one_name_and_trust_multiplies_budgets_and_lifts_the_gate() {
+        let of = |profile| Limits::of(profile).rows().into_iter().collect::<BTreeMap<_, _>>();
+        let (public, trusted) = (of(Profile::Public), of(Profile::Trusted));
+        assert_eq!(public.len(), Limits::of(Profile::Public).rows().len());
+        assert_eq!((public["client_posts_per_s"], trusted["client_posts_per_s"]), (20, 2_000));
+        assert_eq!((public["open"], public["accept_burst"], public["accept_per_s"]), (64, 50, 10));
+        assert!(!trusted.contains_key("open"));
     }
 }

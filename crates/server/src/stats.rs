@@ -5,6 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a server has counted since its start, and what it holds now.
+///
+/// ```
+/// # use darkchat_crypto::Identity;
+/// # use darkchat_server::Server;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let server = Server::builder(Identity::generate()).start().await?;
+/// let stats = server.stats();
+/// assert_eq!((stats.node.delivered, stats.handshakes), (0, 0));
+/// assert!(stats.node.closes(), "every copy is accounted for");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Stats {

@@ -3,6 +3,7 @@
 use crate::Accept;
 use crate::clock;
 use crate::shared::Shared;
+use crate::shown::Shown;
 use bytes::Bytes;
 use darkchat_crypto::{
     Credentials, Dialler, Established, HandshakeError, Initiator, Responder, ServerHello, system,
@@ -22,8 +23,6 @@ const PING_PEER_MS: u32 = 10_000;
 const EPHEMERAL: usize = 32;
 /// What we call ourselves when we dial.
 const AGENT: &str = concat!("darkchat-server/", env!("CARGO_PKG_VERSION"));
-/// Characters of the other side's name for itself that reach a log.
-const AGENT_SHOWN: usize = 64;
 
 /// Why a link was not opened. The other side gets no byte for it.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +67,7 @@ pub(crate) async fn respond(
     link.sink.send(message2).await?;
     let waiting = next?;
     let (established, Credentials { agent, .. }) = waiting.read_auth(message(link).await?)?;
-    let agent: String = agent.chars().take(AGENT_SHOWN).flat_map(char::escape_default).collect();
-    tracing::debug!(remote = %link.remote, agent, "handshake complete");
+    tracing::debug!(remote = %link.remote, agent = %Shown(agent), "handshake complete");
     Ok(established)
 }
 

@@ -5,6 +5,7 @@ use super::write::{Outbox, WriteError};
 use crate::accept::Present;
 use crate::limits::CLOSE_WITHIN;
 use crate::shared::{Arrival, Shared};
+use crate::shown::Shown;
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::Opener;
 use darkchat_node::Received;
@@ -83,7 +84,7 @@ impl Reader {
                 // Boxed, so that an idle link does not hold the place that a frame on its way needs.
                 Some(Ok(unit)) => Box::pin(self.unit(unit)).await,
                 Some(Err(error)) => {
-                    tracing::debug!(link = outbox.link().0, %error, "link broken");
+                    tracing::debug!(link = outbox.link().0, error = %Shown(error), "link broken");
                     Err(self.end_of_stream())
                 }
                 None => Err(self.end_of_stream()),
@@ -125,16 +126,13 @@ impl Reader {
 
     async fn hand_on(&mut self, checked: Checked) -> Result<(), End> {
         let Checked { wait, hand: (first, second), is_fatal } = checked;
-        self.rest(wait).await?;
+        let rest = self.outbox.rest(self.shared.clock.now());
+        self.rest(wait.max(rest)).await?;
         self.tell(first).await;
         if let Some(second) = second {
             self.tell(second).await;
         }
-        if is_fatal {
-            return Err(End::Closing);
-        }
-        let rest = self.outbox.rest(self.shared.clock.now());
-        self.rest(rest).await
+        if is_fatal { Err(End::Closing) } else { Ok(()) }
     }
 
     async fn tell(&mut self, frame: Received) {
