@@ -18,6 +18,8 @@ const BEFORE: Duration = Duration::from_secs(5);
 const AFTER: Duration = Duration::from_millis(2_200);
 /// Two links between a pair become one within 5 s, and their ends are seen.
 const ONE_LINK: Duration = Duration::from_secs(7);
+/// So long a server knows a post that it has delivered.
+const SEEN: Duration = Duration::from_secs(60);
 /// Replies and control frames that one post may cause beside its copies.
 const EXTRA_SENDS: usize = 8;
 
@@ -26,7 +28,9 @@ const EXTRA_SENDS: usize = 8;
 pub(crate) struct Check {
     pub(crate) posts: Posts,
     /// The bytes that receivers may get, as their authors' servers took them.
-    delivers: BTreeSet<Bytes>,
+    delivers: BTreeMap<Bytes, u64>,
+    /// When each of them was sent to a client's link last: server, link, post.
+    sent: BTreeMap<(usize, LinkId, u64), Time>,
     /// When a fault began or ended last, or a link between honest servers came or went; may lie ahead.
     pub(crate) disturbed: Time,
     /// How often each route arrived anywhere.
@@ -41,7 +45,8 @@ impl Check {
     pub(crate) fn new() -> Self {
         Self {
             posts: Posts::default(),
-            delivers: BTreeSet::new(),
+            delivers: BTreeMap::new(),
+            sent: BTreeMap::new(),
             disturbed: Time::ZERO,
             copies: BTreeMap::new(),
             digests: BTreeMap::new(),
@@ -51,7 +56,8 @@ impl Check {
 
     /// These bytes may reach members of their channel.
     pub(crate) fn carried(&mut self, deliver: &Bytes) {
-        self.delivers.insert(Bytes::copy_from_slice(deliver));
+        let number = u64::try_from(self.delivers.len()).unwrap_or(u64::MAX);
+        self.delivers.entry(Bytes::copy_from_slice(deliver)).or_insert(number);
     }
 }
 
@@ -105,7 +111,7 @@ impl World {
 
     /// What a server sends: to members only, and as it came.
     pub(crate) fn check_send(
-        &self,
+        &mut self,
         server: usize,
         links: &[LinkId],
         head: &Bytes,
@@ -138,8 +144,12 @@ impl World {
                     "server {server} sends {link:?} a post of a channel that it did not join"
                 ));
             }
-            if !self.check.delivers.contains(body) {
+            let Some(number) = self.check.delivers.get(body).copied() else {
                 self.broken(&format!("server {server} delivers bytes that nobody published, head {head:?}"));
+            };
+            let before = self.check.sent.insert((server, *link, number), self.now);
+            if before.is_some_and(|before| self.now.saturating_since(before) < SEEN) {
+                self.broken(&format!("server {server} sends {link:?} a post twice"));
             }
         }
     }
@@ -443,9 +453,18 @@ impl World {
         }
     }
 
+    /// How many copies came to servers where nobody is in their channel.
+    #[must_use]
+    pub fn sent_in_vain(&self) -> u64 {
+        let drops =
+            self.drops().into_iter().filter_map(|(_, dropped)| dropped.get(&DroppedFor::NoMember).copied());
+        drops.sum()
+    }
+
     /// Every server has said since then what it holds of every other, and all hold the same.
     pub fn assert_agree(&self, since: Time) {
-        let runs = |server: &usize| self.hosts[*server].node.is_some() && !self.hosts[*server].links.is_empty();
+        let runs =
+            |server: &usize| self.hosts[*server].node.is_some() && !self.hosts[*server].links.is_empty();
         let servers: Vec<usize> = (0..self.hosts.len()).filter(runs).collect();
         for about in &servers {
             let router = self.hosts[*about].id().router();

@@ -324,3 +324,118 @@ fn real_signatures_tell_the_same_story() {
     world.assert_heard(bob, "signed");
     assert_eq!(world.judged(), 1);
 }
+
+#[test]
+fn two_servers_that_dial_each_other_keep_one_link() {
+    for seed in 100..120 {
+        let mut world = World::new(seed);
+        let (a, b) = (world.add_server(), world.add_server());
+        world.link(a, b);
+        world.link(b, a);
+        world.run_for(secs(20));
+        let peers = [a, b].map(|server| world.stats(server).map(|stats| stats.sizes.peers));
+        assert_eq!(peers, [Some(1), Some(1)], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_server_that_listens_to_a_thousand_channels_misses_nothing_while_it_cuts_its_interest_anew() {
+    let mut world = World::new(17);
+    let [a, b] = world.line();
+    let (ann, bob) = (world.add_client(a), world.add_client(b));
+    let channels: Vec<String> = (0..1_000).map(|number| format!("c{number}")).collect();
+    for channel in &channels[..500] {
+        world.join(bob, channel);
+    }
+    world.join(ann, "c7");
+    world.join(ann, "c8");
+    world.run_for(secs(60));
+    for (number, channel) in channels[500..].iter().enumerate() {
+        world.join(bob, channel);
+        world.send(ann, if number % 2 == 0 { "c7" } else { "c8" }, &format!("{number}"));
+        world.run_for(millis(100));
+    }
+    world.run_for(secs(60));
+    for number in 0..500 {
+        world.assert_heard(bob, &format!("{number}"));
+    }
+}
+
+#[test]
+fn what_stands_still_for_a_while_arrives_late_but_whole() {
+    let mut world = World::new(18);
+    let [a, b] = world.line();
+    let (ann, bob) = (world.add_client(a), world.add_client(b));
+    world.join(ann, "lobby");
+    world.join(bob, "lobby");
+    world.run_for(secs(6));
+    world.stall(a, b, secs(4));
+    for number in 0..30 {
+        world.send(ann, "lobby", &format!("{number}"));
+        world.run_for(millis(50));
+    }
+    world.run_for(secs(1));
+    world.assert_not_heard(bob, "0");
+    world.run_for(secs(6));
+    let heard: Vec<String> = world.log(bob).map(|(_, text)| text.to_owned()).collect();
+    assert_eq!(heard, (0..30).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_server_that_stands_still_for_a_while_goes_on_where_it_was() {
+    let mut world = World::new(19);
+    let [a, b, c] = world.line();
+    let (ann, cid) = (world.add_client(a), world.add_client(c));
+    world.join(ann, "lobby");
+    world.join(cid, "lobby");
+    world.run_for(secs(6));
+    world.pause(b, secs(5));
+    world.send(ann, "lobby", "through the one that sleeps");
+    world.run_for(secs(8));
+    world.assert_heard(cid, "through the one that sleeps");
+    assert_eq!(world.missed(cid), 0);
+}
+
+#[test]
+fn who_publishes_more_than_it_may_is_slowed_down_and_loses_nothing() {
+    let mut world = World::new(20);
+    let [a, b] = world.line();
+    let (ann, bob) = (world.add_client(a), world.add_client(b));
+    world.join(ann, "lobby");
+    world.join(bob, "lobby");
+    world.run_for(secs(6));
+    for number in 0..3_000 {
+        world.send(ann, "lobby", &format!("{number}"));
+        if number % 10 == 0 {
+            world.run_for(millis(10));
+        }
+    }
+    world.run_for(secs(30));
+    let heard = world.log(bob).count();
+    let (sent, failed) = world.sent(ann);
+    assert_eq!((sent, failed), (3_000, 0));
+    assert_eq!(heard, 3_000);
+}
+
+#[test]
+fn a_client_whose_link_falls_silent_finds_its_way_back_and_is_told_what_it_missed() {
+    let mut world = World::new(21);
+    let [a] = world.line();
+    let (ann, bob) = (world.add_client(a), world.add_client(a));
+    world.join(ann, "lobby");
+    world.join(bob, "lobby");
+    world.run_for(secs(6));
+    world.send(ann, "lobby", "one");
+    world.run_for(secs(1));
+    world.silence_client(bob);
+    world.run_for(secs(5));
+    world.send(ann, "lobby", "two");
+    world.run_for(secs(100));
+    world.heal();
+    world.run_for(secs(60));
+    world.send(ann, "lobby", "three");
+    world.run_for(secs(2));
+    world.assert_heard(bob, "one");
+    world.assert_heard(bob, "three");
+    assert!(world.missed(bob) > 0);
+}

@@ -231,7 +231,9 @@ impl Run {
         let healed = self.world.now();
         self.world.run_for(secs(RECOVERY));
         self.world.assert_all_back();
+        let in_vain = self.world.sent_in_vain();
         self.probe();
+        assert_eq!(self.world.sent_in_vain(), in_vain, "no server is sent what nobody there wants");
         self.world.run_for(secs(AGREEMENT.0 + AGREEMENT.1 - RECOVERY));
         self.world.assert_agree(healed + secs(AGREEMENT.0));
         self.world.assert_nothing_pending();
