@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::sleep_until;
+use tracing::Instrument as _;
 
 /// Permits of the send queue: messages, or KiB of them, that wait for their outcome. The session's own bounds are no
 /// smaller, so it never refuses what holds a permit.
@@ -122,7 +123,8 @@ pub(crate) fn start(
         error: None,
     };
     drop(commands);
-    tokio::spawn(run.run());
+    let span = tracing::debug_span!("client", user = shared.id.mark());
+    tokio::spawn(run.run().instrument(span));
     (Client { shared: Arc::new(shared) }, connected)
 }
 
@@ -271,6 +273,7 @@ impl Run {
 
     /// A try to connect failed: whoever waits for the first connection hears it if no other try follows.
     fn failed(&mut self, error: ConnectError) {
+        tracing::debug!(%error, "a try to connect failed");
         if self.up.is_some() {
             self.error = Some(error);
         } else {

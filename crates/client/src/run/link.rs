@@ -18,13 +18,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 /// Plaintext that a writer gathers into one record, in bytes (LINK_RECORD fill).
 const RECORD_FILL: usize = 16 << 10;
 /// Room for the tag at the end of a record, in bytes, so that sealing does not move it.
 const TAG: usize = 16;
-/// How long the last words may take, and how long a broken link may still bring the server's (3.5).
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long our last words may take, and after them, or on a broken link, the server's: one second together (3.5).
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Batches of frames that wait for the session; then reading pauses.
 const BATCHES: usize = 16;
 
@@ -68,7 +69,8 @@ impl LinkTask {
     pub(super) fn start(dialler: Arc<Dialler>, addr: ServerAddr) -> Self {
         let (tell, told) = mpsc::channel(BATCHES);
         let (writes, to_write) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(dialler, addr, tell, to_write));
+        let span = tracing::debug_span!("link", %addr);
+        let task = tokio::spawn(run(dialler, addr, tell, to_write).instrument(span));
         Self { told, writes, opened: false, task: EndOnDrop(task) }
     }
 
@@ -110,7 +112,7 @@ async fn exchange(reader: Reader, writer: Writer, tell: mpsc::Sender<Told>) -> C
     tokio::select! {
         why = &mut reading => why,
         // The writer has ended: asked to, or on a broken link that may still bring the server's last words.
-        _ = &mut writing.0 => timeout(CLOSE_WITHIN, reading).await.unwrap_or(Code::Truncated),
+        _ = &mut writing.0 => timeout(LAST_WORDS, reading).await.unwrap_or(Code::Truncated),
     }
 }
 
@@ -134,7 +136,8 @@ impl Reader {
             }
             if fatal {
                 // The session says goodbye; nothing that follows counts.
-                return std::future::pending().await;
+                while let Some(Ok(_)) = self.units.next().await {}
+                return Code::BadFrame;
             }
         }
         Code::Truncated
@@ -203,7 +206,7 @@ impl Writer {
             }
             if let Some(last) = goodbye {
                 // Whatever the other side does, the link ends.
-                let _late = timeout(CLOSE_WITHIN, self.close(plain, last)).await;
+                let _late = timeout(LAST_WORDS, self.close(plain, last)).await;
                 return;
             }
             if !self.feed(&mut plain).await || self.sink.flush().await.is_err() {

@@ -56,7 +56,7 @@ async fn a_dropped_send_sends_its_message_once_or_never_and_the_order_holds() {
     let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
     let (anns, mut bobs) = (join(&ann, "lobby").await, join(&bob, "lobby").await);
     for polls in 0..40 {
-        drop(drop_after(polls, anns.send(polls.to_string())).await);
+        let _either = drop_after(polls, anns.send(polls.to_string())).await;
     }
     anns.send("end").await.expect("taken");
     let mut heard = Vec::new();
@@ -97,7 +97,7 @@ async fn a_dropped_leave_leaves_all_the_same() {
     let client = user(&memory, 2, "station").await;
     for polls in 0..20 {
         let lobby = join(&client, "lobby").await;
-        drop(drop_after(polls, lobby.leave()).await);
+        let _either = drop_after(polls, lobby.leave()).await;
     }
     let lobby = join(&client, "lobby").await;
     lobby.leave().await.expect("left");

@@ -1,4 +1,10 @@
 //! Clients and servers in one process: the shell around the session, against the real server.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod cancel;
 mod connecting;
