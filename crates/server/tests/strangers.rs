@@ -183,7 +183,7 @@ async fn beside_an_innocent_pair(memory: &Memory, hub: &Server, attack: impl Fut
     assert_eq!(bob.hear().await.1, "well?");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hundred_half_open_connections_do_not_disturb_an_innocent_pair() {
     let memory = Memory::default();
     let hub = server(&memory, "hub").await;
