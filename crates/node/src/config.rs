@@ -13,11 +13,11 @@ pub struct Config {
     pub profile: Profile,
     /// Where others can dial this server; stands in its record.
     pub addrs: Vec<GossipAddr>,
-    /// The features that it offers.
+    /// The features that it offers; stands in its record. What a link can do is what its handshake agreed on.
     pub features: Features,
     /// The most clients at once.
     pub max_clients: usize,
-    /// The most peers at once.
+    /// The most peers that come by themselves; those that the operator named are not counted.
     pub max_peers: usize,
     /// The memory that the server may take, in bytes; send queues take at most a quarter.
     pub memory_budget: usize,

@@ -2,7 +2,7 @@
 
 mod send;
 
-pub(crate) use send::Targets;
+pub(crate) use send::{Outcome, Targets};
 
 use crate::context::Context;
 use crate::queue::{Item, Owed, Queue};

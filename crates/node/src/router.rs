@@ -1,6 +1,5 @@
 //! Where a message goes next: the one place that fans out. Source: `docs/protocol.md`, sections 5.2, 9.6 and 13.2.
 
-use crate::link::Verdict;
 use crate::queue::{Item, OURSELVES, Owed};
 use crate::seen::Seen;
 use crate::spread::Hops;
@@ -210,19 +209,28 @@ impl Node {
             }
         }
         for (next, dst) in groups {
-            let Some(link) = self.peers.link_of(next) else { continue };
             for dst in dst.chunks(MAX_DST) {
                 let servers = u32::try_from(dst.len()).unwrap_or(u32::MAX);
-                hops.add(link, servers);
-                let head = RouteHead { dst: dst.to_vec(), ..head.clone() };
                 let owed = if counts { Owed::Servers(servers) } else { Owed::Nothing };
-                self.send_route(link, source, owed, Route { head, payload: payload.clone() });
+                // A link may have gone since the way was looked up: for want of room, in this very loop.
+                let Some(link) = self.peers.link_of(next) else {
+                    hops.lose();
+                    self.cx.stats.drop_new(owed.copies(), DroppedFor::NoRoute);
+                    continue;
+                };
+                let head = RouteHead { dst: dst.to_vec(), ..head.clone() };
+                if self.send_route(link, source, owed, Route { head, payload: payload.clone() }) {
+                    hops.add(link, servers);
+                } else {
+                    hops.lose();
+                }
             }
         }
         hops
     }
 
-    fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) {
+    /// Whether it is on its way.
+    fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> bool {
         let class = match route.head.class {
             Class::Channel => SendClass::Channel,
             Class::Shard => SendClass::Control,
@@ -232,11 +240,7 @@ impl Node {
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
         let item = Item { head, body, class, source, owed, channel: None };
-        if let Verdict::Close(code) = self.links.send_item(&mut self.cx, link, item) {
-            // Counted already where the item was dropped; the link goes with all that waits for it.
-            self.cx.stats.give_up(owed.copies(), DroppedFor::SlowConsumer);
-            self.close(link, code);
-        }
+        self.send_item(link, item)
     }
 }
 

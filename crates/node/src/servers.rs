@@ -1,6 +1,6 @@
 //! What other servers ask for, and the dials that the operator wants. Source: `docs/protocol.md`, sections 9.5 and 11.3.
 
-use crate::link::Verdict;
+use crate::link::Outcome;
 use crate::peers::Pair;
 use crate::queue::Item;
 use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
@@ -42,7 +42,7 @@ impl Node {
     fn hand_over(&mut self, older: LinkId, newer: LinkId) {
         let items: Vec<Item> = self.links.take_queue(older).collect();
         for item in items {
-            self.send_control(newer, item);
+            self.send_item(newer, item);
         }
         self.close(older, Code::Conflict);
     }
@@ -159,12 +159,17 @@ impl Node {
         self.links.get(link).is_some_and(|link| link.about.features.contains(Features::DONE))
     }
 
-    /// Sends an item whose copies are owed already.
-    pub(crate) fn send_control(&mut self, link: LinkId, item: Item) {
+    /// Sends an item whose copies are owed already; whether it is on its way.
+    pub(crate) fn send_item(&mut self, link: LinkId, item: Item) -> bool {
         let copies = item.owed.copies();
-        if let Verdict::Close(code) = self.links.send_item(&mut self.cx, link, item) {
-            self.cx.stats.give_up(copies, DroppedFor::SlowConsumer);
-            self.close(link, code);
+        match self.links.send_item(&mut self.cx, link, item) {
+            Outcome::Taken => true,
+            Outcome::Dropped => false,
+            Outcome::Close(code) => {
+                self.cx.stats.give_up(copies, DroppedFor::SlowConsumer);
+                self.close(link, code);
+                false
+            }
         }
     }
 

@@ -128,7 +128,7 @@ impl DroppedFor {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Posts and direct messages that came, from clients and from peers.
+    /// Posts and direct messages that came, from clients and from peers, and whatever a link's task refused.
     pub frames_in: u64,
     /// Those that were accepted.
     pub accepted: u64,

@@ -126,8 +126,7 @@ impl Node {
         let now = self.cx.now;
         let Some(peer) = self.peers.get_mut(link) else { return };
         if !peer.records.wait(now, 1).is_zero() {
-            self.cx.stats.objects_refused += 1;
-            return self.cx.refused(link, Code::RateLimited);
+            return self.refuse_object(link, Code::RateLimited);
         }
         let (router, epoch) = (record.server.router(), record.epoch);
         match self.map.insert(now, record, signed) {
@@ -151,11 +150,15 @@ impl Node {
                 peer.records.take(now, 1);
                 self.map_changed();
             }
-            RecordOutcome::Clash | RecordOutcome::Full | RecordOutcome::TooLarge => {
-                self.cx.stats.objects_refused += 1;
-                self.cx.refused(link, Code::Conflict);
-            }
+            RecordOutcome::Clash => self.refuse_object(link, Code::Conflict),
+            RecordOutcome::Full => self.refuse_object(link, Code::Limit),
+            RecordOutcome::TooLarge => self.refuse_object(link, Code::TooLarge),
         }
+    }
+
+    fn refuse_object(&mut self, link: LinkId, code: Code) {
+        self.cx.stats.objects_refused += 1;
+        self.cx.refused(link, code);
     }
 
     /// Somebody signs with our key and a later epoch: ourselves before our clock went back, or another process.
@@ -203,7 +206,7 @@ impl Node {
         let links: Vec<LinkId> =
             self.peers.up().map(|(_, link)| link).filter(|link| Some(*link) != except).collect();
         for link in links {
-            self.send_control(link, Item::control(head.clone(), body.clone()));
+            self.send_item(link, Item::control(head.clone(), body.clone()));
         }
     }
 
@@ -213,8 +216,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(link) else { return };
         let router = shard.server.router();
         if !peer.shards.wait(now, 1).is_zero() {
-            self.cx.stats.objects_refused += 1;
-            return self.cx.refused(link, Code::RateLimited);
+            return self.refuse_object(link, Code::RateLimited);
         }
         let known = self.map.known(router).filter(|known| known.record.server == shard.server);
         let epoch = known.map(|known| known.record.epoch);

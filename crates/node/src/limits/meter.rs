@@ -66,7 +66,8 @@ impl Meter {
         Self::new(Bucket::new(budgets.frames), Bucket::new(budgets.bytes), posts)
     }
 
-    /// For a peer's link; a pinned one is trusted in either profile. Its verdicts never are to wait.
+    /// For a peer's link; a pinned one, which is one that we dialled, is trusted in either profile. Its verdicts
+    /// never are to wait.
     #[must_use]
     pub fn peer(profile: Profile, pinned: bool) -> Self {
         let budgets = PeerBudgets::of(if pinned { Profile::Trusted } else { profile });

@@ -15,7 +15,18 @@ pub(crate) struct Targets {
     pub(crate) slots: Arc<[Slot]>,
 }
 
-/// What became of a frame for one link.
+/// What became of a frame that was sent to one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is on its way.
+    Taken,
+    /// It was dropped, and counted.
+    Dropped,
+    /// It must not be dropped and has no room: the link is to be closed for this. Its copies are still owed.
+    Close(Code),
+}
+
+/// The same inside: whether it is to be put out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offer {
     /// It goes out now, by an output that names the link.
@@ -33,31 +44,35 @@ impl Links {
     #[must_use]
     pub(crate) fn send(&mut self, cx: &mut Context, id: LinkId, frame: &Frame) -> Verdict {
         let (head, body) = frame.encode_split();
-        self.send_item(cx, id, Item::control(head, body))
+        match self.send_item(cx, id, Item::control(head, body)) {
+            Outcome::Close(code) => Verdict::Close(code),
+            Outcome::Taken | Outcome::Dropped => Verdict::Fine,
+        }
     }
 
     /// Sends to one link. Copies that it is must be owed already.
     #[must_use]
-    pub(crate) fn send_item(&mut self, cx: &mut Context, id: LinkId, item: Item) -> Verdict {
+    pub(crate) fn send_item(&mut self, cx: &mut Context, id: LinkId, item: Item) -> Outcome {
         let copies = item.owed.copies();
         let Some(slot) = self.slot(id) else {
             cx.stats.give_up(copies, DroppedFor::LinkDown);
-            return Verdict::Fine;
+            return Outcome::Dropped;
         };
-        let verdict = match self.offer(cx, slot, &item) {
+        let outcome = match self.offer(cx, slot, &item) {
             Offer::Now => {
                 if let Some((_, link)) = self.at(slot) {
                     let links = link.solo.clone();
                     let Item { head, body, class, .. } = item;
                     cx.out.push_back(Output::Send { links, head, body, class });
                 }
-                Verdict::Fine
+                Outcome::Taken
             }
-            Offer::Waits | Offer::Dropped => Verdict::Fine,
-            Offer::Full => Verdict::Close(Code::SlowConsumer),
+            Offer::Waits => Outcome::Taken,
+            Offer::Dropped => Outcome::Dropped,
+            Offer::Full => Outcome::Close(Code::SlowConsumer),
         };
         self.keep_within_memory(cx);
-        verdict
+        outcome
     }
 
     /// Sends a channel frame to many links as one output; for how many it is on its way.

@@ -164,10 +164,17 @@ fn a_slow_peer_costs_itself_only_and_is_given_up_when_it_stands_still() {
     }
     let slow = world.link_with(1, 2);
     world.stall(1, slow, true);
+    world.take_inbox(alice);
     for number in 0..240 {
         say_long(&mut world, alice, "lobby", number + 1, 60_000);
     }
+    let servers = |frame: &Frame| match &frame.kind {
+        Kind::Ok(done) => Some(u64::from(done.servers)),
+        _ => None,
+    };
+    let acknowledged: u64 = world.inbox(alice).iter().filter_map(servers).sum();
     let stats = world.stats(1);
+    assert_eq!(acknowledged, stats.forwarded + stats.pending, "what was dropped is not said to be queued");
     assert!(stats.sizes.longest_queue <= 8 << 20 && stats.sizes.longest_queue > 7 << 20);
     assert!(stats.dropped[&DroppedFor::QueueFull] > 50, "{stats:?}");
     world.run_for(secs(1));
@@ -191,4 +198,24 @@ fn a_reader_that_trickles_is_cut_off_too() {
         }
     }
     assert_eq!(world.goodbye(stalled), Some(Code::SlowConsumer), "ten seconds are ten seconds");
+}
+
+#[test]
+fn a_drain_lets_what_was_accepted_leave_but_waits_for_nobody_for_long() {
+    let (mut world, [alice, late, never]) = three();
+    world.stall(0, never.link, true);
+    for number in 0..10 {
+        say_long(&mut world, alice, "lobby", number + 1, 30_000);
+    }
+    world.give(0, crate::Input::Drain);
+    assert_eq!((world.goodbye(alice), world.goodbye(late)), (Some(Code::Shutdown), None));
+    world.run_for(secs(1));
+    world.stall(0, late.link, false);
+    world.run_for(ms(10));
+    assert_eq!((world.goodbye(late), world.goodbye(never)), (Some(Code::Shutdown), None));
+    assert_eq!(delivered(&world, late), 8, "all but the two that were out when the reader stalled");
+    world.run_for(secs(2));
+    assert_eq!(world.goodbye(never), Some(Code::Shutdown));
+    let stats = world.stats(0);
+    assert_eq!((stats.pending, stats.dropped.keys().copied().collect()), (0, vec![DroppedFor::Shutdown]));
 }
