@@ -54,3 +54,40 @@ impl PostHead {
         Ok(Self { author, stream, seq, entries: u32::try_from(entries).unwrap_or(u32::MAX) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelId, Entry, Post};
+
+    fn post(entries: usize) -> Post {
+        Post {
+            author: UserId::new([1; 32]),
+            channel: ChannelId::new([2; 32]),
+            stream: 7,
+            seq: 3,
+            time_ms: 4,
+            name: String::new(),
+            entries: vec![Entry::text("one"); entries],
+        }
+    }
+
+    #[test]
+    fn the_head_is_that_of_the_post() {
+        for entries in [0, 1, 64] {
+            let post = post(entries);
+            let head = PostHead::decode(&post.encode()).unwrap();
+            assert_eq!((head.author, head.stream, head.seq), (post.author, post.stream, post.seq));
+            assert_eq!(head.entries as usize, entries);
+        }
+    }
+
+    #[test]
+    fn what_has_too_many_entries_or_no_author_has_no_head() {
+        let many = PostHead::decode(&post(65).encode());
+        assert_eq!(many, Err(DecodeError::TooMany { field: "entries", max: 64 }));
+        let nobody = PostHead::decode(&[]);
+        assert_eq!(nobody, Err(DecodeError::Length { field: "author", len: 0 }));
+        assert!(matches!(PostHead::decode(&[0x0B]), Err(DecodeError::Malformed { .. })));
+    }
+}
