@@ -23,6 +23,7 @@
 //! ```
 
 mod actors;
+mod ask;
 mod check;
 mod faults;
 mod hostile;

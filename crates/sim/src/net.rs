@@ -1,14 +1,14 @@
 //! How connections come, carry and go: the drivers' halves of all ends.
 
+use crate::Who;
 use crate::actors::{CLIENT_PORT, host_of};
 use crate::task::Task;
 use crate::wire::{Connection, End, EndState, other};
 use crate::world::{Event, World, pair};
-use crate::{Client, Who};
 use bytes::Bytes;
 use darkchat_client::session;
 use darkchat_crypto::Authenticated;
-use darkchat_node::{self as node, Accept, ClientBudgets, LinkId, Meter, Received as FromPeer};
+use darkchat_node::{self as node, Accept, ClientBudgets, LinkId, Meter};
 use darkchat_proto::{Addr, Announced, Code, Features, Frame, FrameStream, Goodbye, Role, ServerAddr, Time};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -264,7 +264,8 @@ impl World {
                 }
                 continue;
             };
-            self.note_received(server, connection, end, &handed.received);
+            let from = self.connections[connection].ends[other(end)].who;
+            self.check_received(server, link, from, &handed.received);
             let input = node::Input::Frame { link, frame: handed.received };
             self.tell_server(server, input, Some(connection), &handed.bytes);
         }
@@ -369,20 +370,7 @@ impl World {
         }
     }
 
-    /// Servers that cannot be reached by a client's program any more, for tests.
-    #[must_use]
-    pub fn is_connected(&self, client: Client) -> bool {
-        matches!(self.users[client.0].state, session::State::Connected { .. })
-    }
-
-    /// What the node has of `Received` beside the frame's bytes.
-    fn note_received(&mut self, server: usize, connection: usize, end: usize, received: &FromPeer) {
-        let from = self.connections[connection].ends[other(end)].who;
-        let link = LinkId(self.connections[connection].ends[end].number);
-        self.check_received(server, link, from, received);
-    }
-
-    /// The moment at which this one's deadline stands, if it is later than now.
+    /// Whether a deadline has come.
     pub(crate) fn is_due(&self, deadline: Option<Time>) -> bool {
         deadline.is_some_and(|at| at <= self.now)
     }

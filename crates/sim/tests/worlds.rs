@@ -42,7 +42,7 @@ struct Outcome {
 /// Everything about a run follows from its seed.
 fn run(seed: u64, aloud: bool) -> Outcome {
     let mut rng = Rng::new(seed ^ 0x00DA_2C0A);
-    let signing = if seed % 20 == 0 { Signing::Real } else { Signing::StandIn };
+    let signing = if seed.is_multiple_of(20) { Signing::Real } else { Signing::StandIn };
     let mut world = World::new(seed).with_signing(signing).replayed_by(REPLAY);
     if aloud {
         world.print_trace();
@@ -54,7 +54,7 @@ fn run(seed: u64, aloud: bool) -> Outcome {
     for _ in 0..rounds {
         run.round();
     }
-    if seed % 2 == 1 {
+    if !seed.is_multiple_of(2) {
         run.recover();
     }
     Outcome { hash: run.world.trace_hash(), steps: run.world.steps(), judged: run.world.judged() }

@@ -1,0 +1,134 @@
+//! What tests ask a world: what was heard, counted and agreed on.
+
+use crate::world::World;
+use crate::{Client, Server};
+use darkchat_client::session;
+use darkchat_node::{DroppedFor, Stats};
+use darkchat_proto::{Have, Time};
+
+impl World {
+    /// How many times a member was shown what it was promised, so that a test knows that something was promised.
+    #[must_use]
+    pub const fn judged(&self) -> u64 {
+        self.check.judged
+    }
+
+    /// The counters of a server; none while it is down.
+    #[must_use]
+    pub fn stats(&self, server: Server) -> Option<Stats> {
+        self.hosts[server.0].node.as_ref().map(|node| node.stats())
+    }
+
+    /// The counters of a client.
+    #[must_use]
+    pub fn client_stats(&self, client: Client) -> session::Stats {
+        self.users[client.0].session.stats()
+    }
+
+    /// How often a client was shown a text.
+    #[must_use]
+    pub fn heard(&self, client: Client, text: &str) -> usize {
+        self.users[client.0].shown.log.iter().filter(|(_, shown)| shown == text).count()
+    }
+
+    /// What a client was shown, in order: channel and text.
+    pub fn log(&self, client: Client) -> impl Iterator<Item = (&str, &str)> {
+        self.users[client.0].shown.log.iter().map(|(channel, text)| (channel.as_str(), text.as_str()))
+    }
+
+    /// How often a client was told that it missed something.
+    #[must_use]
+    pub fn missed(&self, client: Client) -> u64 {
+        self.users[client.0].shown.missed.values().sum()
+    }
+
+    /// The wishes to send of a client that were carried out, and those that were not.
+    #[must_use]
+    pub fn sent(&self, client: Client) -> (u64, u64) {
+        (self.users[client.0].sent, self.users[client.0].failed)
+    }
+
+    /// Whether a client is in a channel, as far as its server has told it.
+    #[must_use]
+    pub fn is_in(&self, client: Client, channel: &str) -> bool {
+        let (id, _) = self.channel(channel);
+        self.users[client.0].joined.contains_key(&id)
+    }
+
+    /// Whether a client's program is connected to a server.
+    #[must_use]
+    pub fn is_connected(&self, client: Client) -> bool {
+        self.users[client.0].up_since.is_some()
+    }
+
+    /// A client was shown this text, once.
+    pub fn assert_heard(&self, client: Client, text: &str) {
+        if self.heard(client, text) != 1 {
+            self.broken(&format!(
+                "client {} was shown {text:?} {} times",
+                client.0,
+                self.heard(client, text)
+            ));
+        }
+    }
+
+    /// A client was not shown this text.
+    pub fn assert_not_heard(&self, client: Client, text: &str) {
+        if self.heard(client, text) != 0 {
+            self.broken(&format!("client {} was shown {text:?}", client.0));
+        }
+    }
+
+    /// How many copies came to servers where nobody is in their channel.
+    #[must_use]
+    pub fn sent_in_vain(&self) -> u64 {
+        let drops =
+            self.drops().into_iter().filter_map(|(_, dropped)| dropped.get(&DroppedFor::NoMember).copied());
+        drops.sum()
+    }
+
+    /// Every server has said since then what it holds of every other, and all hold the same.
+    pub fn assert_agree(&self, since: Time) {
+        let runs =
+            |server: &usize| self.hosts[*server].node.is_some() && !self.hosts[*server].links.is_empty();
+        let servers: Vec<usize> = (0..self.hosts.len()).filter(runs).collect();
+        for about in &servers {
+            let router = self.hosts[*about].id().router();
+            let mut first: Option<(usize, Have)> = None;
+            for server in &servers {
+                let said = self.check.digests.get(server).and_then(|said| said.get(&router));
+                let Some((_, have)) = said.filter(|(at, _)| *at >= since) else {
+                    self.broken(&format!("server {server} has not said what it holds of server {about}"));
+                };
+                match &first {
+                    None => first = Some((*server, *have)),
+                    Some((other, held)) if held != have => self.broken(&format!(
+                        "servers {other} and {server} hold different things of {about}: {held:?}, {have:?}"
+                    )),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Every program that is wanted is connected and in its channels.
+    pub fn assert_all_back(&self) {
+        for (client, user) in self.users.iter().enumerate() {
+            let is_home = user.wanted.keys().all(|channel| user.joined.contains_key(channel));
+            let is_back = user.up_since.is_some() && is_home;
+            if !(is_back || self.is_closed(client)) {
+                self.broken(&format!("client {client} is not back: {:?}", user.state));
+            }
+        }
+    }
+
+    /// No copy waits anywhere.
+    pub fn assert_nothing_pending(&self) {
+        for (server, host) in self.hosts.iter().enumerate() {
+            let pending = host.node.as_ref().map_or(0, |node| node.stats().pending);
+            if pending > 0 {
+                self.broken(&format!("server {server} keeps {pending} copies"));
+            }
+        }
+    }
+}
