@@ -257,7 +257,7 @@ impl Connection {
         let (first, longest, jitter) = BACKOFF;
         let span = first.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
-        Next::Wait(random.around(span, jitter).max(self.retry))
+        Next::Wait(random.around(span, jitter).max(std::mem::take(&mut self.retry)))
     }
 
     /// Something came.

@@ -37,3 +37,27 @@ impl Early {
         posts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::{Entry, EntryKind, UserId};
+
+    #[test]
+    fn early_posts_are_bounded_in_bytes_and_taking_them_makes_room() {
+        let (channel, mut early) = (ChannelId::new([1; 32]), Early::default());
+        let post = Post {
+            author: UserId::new([2; 32]),
+            channel,
+            stream: 1,
+            seq: 1,
+            time_ms: 0,
+            name: String::new(),
+            entries: vec![Entry::new(EntryKind::Data, vec![0; 65_536].into())],
+        };
+        let kept = (0..100).filter(|_| early.push(channel, PostId::new([3; 16]), &post)).count();
+        assert_eq!(kept, BYTES / 65_536);
+        assert_eq!(early.take(&channel).len(), kept);
+        assert_eq!((early.count, early.bytes, early.posts.len()), (0, 0, 0));
+    }
+}

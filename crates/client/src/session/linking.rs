@@ -58,7 +58,8 @@ impl Session {
     }
 
     fn hang_up(&mut self, why: Code, goodbye: Option<Goodbye>) {
-        let told = goodbye.filter(|_| self.connection.is_up() || self.connection.is_greeting());
+        // Before the welcome we say nothing, whatever is wrong (3.5).
+        let told = goodbye.filter(|_| self.connection.is_up());
         if self.connection.close(why) {
             self.outbox.clear();
             self.outputs.push_back(Output::Close { goodbye: told });

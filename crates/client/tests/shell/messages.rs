@@ -3,6 +3,8 @@
 use super::*;
 use bytes::Bytes;
 use darkchat_client::{Content, JoinError, MemberChange, Note, Payload, SendError, TrySendError};
+use darkchat_transport_tcp::Tcp;
+use darkchat_transport_ws::Ws;
 use futures_util::StreamExt as _;
 
 #[tokio::test]
@@ -137,4 +139,26 @@ async fn members_are_told_who_comes_and_who_goes() {
     bobs.leave().await.expect("left");
     assert!(matches!(changes.next().await, Some(MemberChange::Left(_))));
     assert!(anns.members().is_empty());
+}
+
+#[tokio::test]
+async fn tcp_and_websocket_users_of_one_server_hear_each_other() {
+    let station = Server::builder(identity(1))
+        .transport(Tcp::default())
+        .transport(Ws::default())
+        .listen("tcp://127.0.0.1:0".parse().unwrap(), Accept::Clients)
+        .listen("ws://127.0.0.1:0".parse().unwrap(), Accept::Clients)
+        .start()
+        .await
+        .expect("a server");
+    let bound = |at: usize| ServerAddr::from(station.addrs()[at].0.clone());
+    let ann = Client::connect(Tcp::default(), bound(0), identity(2)).await.expect("connected");
+    let bob = Client::connect(Ws::default(), bound(1), identity(3)).await.expect("connected");
+    let (mut anns, mut bobs) = (join(&ann, "lobby").await, join(&bob, "lobby").await);
+    anns.send("over tcp").await.expect("taken");
+    bobs.send("over a websocket").await.expect("taken");
+    assert_eq!(text(&mut bobs).await, "over tcp");
+    assert_eq!(text(&mut anns).await, "over a websocket");
+    ann.close().await;
+    bob.close().await;
 }

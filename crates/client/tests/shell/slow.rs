@@ -2,6 +2,7 @@
 
 use super::*;
 use darkchat_client::Cause;
+use darkchat_server::Profile;
 
 #[tokio::test]
 async fn a_channel_that_is_not_read_turns_into_missed_and_stalls_nothing() {
@@ -41,4 +42,25 @@ async fn a_program_that_sends_without_waiting_is_told_when_too_much_is_queued() 
     let large = (0..1_000).take_while(|_| lobby.try_send(vec![0; 65_536]).is_ok()).count();
     assert_eq!(large, 0);
     lobby.send("there is room again").await.expect("taken");
+}
+
+#[tokio::test]
+async fn a_fast_sender_keeps_to_the_budget_that_a_public_server_announces() {
+    let memory = Memory::default();
+    let station = Server::builder(identity(1))
+        .transport(memory.clone())
+        .listen(addr("station").addr, Accept::Clients)
+        .profile(Profile::Public)
+        .start()
+        .await
+        .expect("a server");
+    let client = user(&memory, 2, "station").await;
+    let lobby = join(&client, "lobby").await;
+    // More than the burst of 800 entries.
+    let burst = (0..1_000).map(|number| lobby.send(number.to_string()));
+    for sent in futures_util::future::join_all(burst).await {
+        sent.expect("taken");
+    }
+    let refused = station.stats().node.refused;
+    assert!(refused.is_empty(), "{refused:?}");
 }

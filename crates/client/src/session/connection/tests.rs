@@ -72,6 +72,11 @@ fn a_goodbye_can_raise_the_next_wait_but_not_silence_us_for_days() {
         assert_eq!(next, Next::Wait(Duration::from_secs(least)));
         connection.dial(ms(0));
     }
+    let (_, next) = connection.lost(ms(0), Code::Unreachable, &mut random());
+    assert!(
+        matches!(next, Next::Wait(span) if span < Duration::from_secs(5)),
+        "only the next wait: {next:?}"
+    );
 }
 
 #[test]

@@ -19,13 +19,15 @@ fn a_session_dials_opens_and_is_welcomed() {
 }
 
 #[test]
-fn whatever_comes_before_the_welcome_ends_the_link() {
+fn whatever_comes_before_the_welcome_ends_the_link_without_a_word() {
     for frame in [Kind::Pong { nonce: 1, acked: 0 }, Kind::Unknown(99), Kind::Deliver(vec![1; 40].into())] {
         let mut stage = Stage::quiet();
         stage.give(Input::Connect);
         stage.open(Announced::default());
         stage.server(frame.into());
-        assert_eq!(stage.closes, [Some(Goodbye::new(Code::BadFrame))]);
+        assert_eq!(stage.closes, [None]);
+        stage.give(Input::Closed { why: Code::Truncated });
+        assert!(matches!(stage.state(), Some(State::Connecting { .. })), "and the next address is tried");
     }
 }
 
