@@ -3,13 +3,13 @@
 //! The world itself asserts after every step that the accounting closes (13), that no output names a link that is
 //! not open (8), that a send window holds, and that a deadline moves on (14).
 
+use super::objects::{record_of, shard_of};
 use super::world::{Client, World, channel, deliver, ms, post, publish, secs, server, user};
 use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes};
 use bytes::Bytes;
-use darkchat_crypto::Verified;
 use darkchat_proto::{
-    ChannelId, Class, Code, Digest16, Features, Frame, Goodbye, Have, InterestShard, Kind, RecordFlags,
-    Refusal, RouteHead, RouterId, ServerId, ServerRecord, Signature, Signed, Tag, Want,
+    ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, RouteHead, RouterId, ServerId,
+    Signature, Want,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,34 +83,10 @@ fn any_received() -> impl Strategy<Value = Received> {
             let time_ms = if stale { 1 } else { super::world::WALL };
             publish(7, post(user(author), channel, seq, time_ms, &format!("{author} {seq}")))
         });
-    let record =
-        (any_server(), any_u64(), any_u64(), vec(any_server(), 0..6)).prop_map(|(id, epoch, seq, near)| {
-            let record = ServerRecord {
-                server: id,
-                epoch,
-                seq,
-                issued_ms: seq,
-                addrs: Vec::new(),
-                flags: RecordFlags::from_bits(2),
-                neighbours: near.iter().map(ServerId::router).collect(),
-                version: 1,
-                features: Features::DONE,
-            };
-            let signed = Signed { body: record.encode(), sig: Signature::new([1; 64]) }.encode();
-            Received::Record { record: Verified::unchecked(record), signed }
-        });
-    let shard = (any_server(), any_u64(), any_u64(), vec(any_channel(), 0..4)).prop_map(
-        |(id, epoch, seq, channels)| {
-            let tags: BTreeSet<Tag> = channels
-                .iter()
-                .map(|channel| Tag::of_channel(&darkchat_proto::Network::default(), channel))
-                .collect();
-            let tags = tags.into_iter().collect();
-            let shard = InterestShard { server: id, epoch, seq, bits: 0, shard: 0, tags };
-            let signed = Signed { body: shard.encode(), sig: Signature::new([1; 64]) }.encode();
-            Received::Shard { shard: Verified::unchecked(shard), signed }
-        },
-    );
+    let record = (any_server(), any_u64(), any_u64(), vec(any_server(), 0..6))
+        .prop_map(|(id, epoch, seq, near)| record_of(id, epoch, seq, &near));
+    let shard = (any_server(), any_u64(), any_u64(), vec(any_channel(), 0..4))
+        .prop_map(|(id, epoch, seq, channels)| shard_of(id, epoch, seq, &channels));
     let class = (0..6_usize).prop_map(|number| {
         [Class::Channel, Class::Dm, Class::LookupReq, Class::LookupRep, Class::DmStatus, Class::Shard][number]
     });

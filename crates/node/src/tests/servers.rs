@@ -1,15 +1,10 @@
 //! Stories of several servers.
 
-use super::world::{Client, World, deliver, ms, place, post, receive, secs, server, user};
+use super::objects::{record_of, route, routes, shard_of, stranger, text_route};
+use super::world::{Client, World, channel, deliver, ms, place, post, receive, secs, server, user};
 use crate::{Accept, Check, Config, DroppedFor, Event, Input, LinkId, Received, RefusedFor};
 use bytes::Bytes;
-use darkchat_crypto::Verified;
-use darkchat_proto::{
-    ChannelId, Class, Code, Digest16, Done, Features, Frame, Have, InterestShard, Kind, Network, RecordFlags,
-    RouteHead, RouterId, ServerId, ServerRecord, Signature, Signed, Tag, Want,
-};
-
-use super::world::channel;
+use darkchat_proto::{Class, Code, Done, Features, Frame, Have, Kind, ServerId, ServerRecord, Signed, Want};
 
 /// Joins everybody, lets it spread, and asserts that each hears each other one exactly once.
 fn all_hear_all(world: &mut World, clients: &[Client]) {
@@ -27,68 +22,6 @@ fn all_hear_all(world: &mut World, clients: &[Client]) {
             .collect();
         assert_eq!(world.heard(*client), others, "client {number}");
     }
-}
-
-fn record_of(id: ServerId, epoch: u64, seq: u64, neighbours: &[ServerId]) -> Received {
-    let record = ServerRecord {
-        server: id,
-        epoch,
-        seq,
-        issued_ms: 0,
-        addrs: Vec::new(),
-        flags: RecordFlags::TRANSIT,
-        neighbours: neighbours.iter().map(ServerId::router).collect(),
-        version: 1,
-        features: Features::DONE,
-    };
-    let signed = Signed { body: record.encode(), sig: Signature::new([1; 64]) }.encode();
-    Received::Record { record: Verified::unchecked(record), signed }
-}
-
-fn shard_of(id: ServerId, epoch: u64, seq: u64, channels: &[ChannelId]) -> Received {
-    let mut tags: Vec<Tag> =
-        channels.iter().map(|channel| Tag::of_channel(&Network::default(), channel)).collect();
-    tags.sort_unstable();
-    let shard = InterestShard { server: id, epoch, seq, bits: 0, shard: 0, tags };
-    let signed = Signed { body: shard.encode(), sig: Signature::new([1; 64]) }.encode();
-    Received::Shard { shard: Verified::unchecked(shard), signed }
-}
-
-/// A server that no other has: its number is spread over the key's first bytes.
-fn stranger(number: u16) -> ServerId {
-    let mut key = [0xEE; 32];
-    key[..2].copy_from_slice(&number.to_be_bytes());
-    ServerId::new(key)
-}
-
-fn route(dst: &[ServerId], ttl: u32, payload: Bytes, channel: Option<ChannelId>, check: Check) -> Received {
-    let head = RouteHead {
-        origin: RouterId(1),
-        id: 5,
-        ttl,
-        dst: dst.iter().map(ServerId::router).collect(),
-        class: Class::Channel,
-        want_done: false,
-        corr: 0,
-    };
-    let digest = Digest16::of(&payload);
-    Received::Route { head, payload, digest, check, channel }
-}
-
-/// A route with a text to the lobby, for these servers.
-fn text_route(world: &World, dst: &[ServerId], ttl: u32, text: &str) -> Received {
-    let payload = deliver(&post(user(9), channel("lobby"), 1, world.wall_ms(), text));
-    route(dst, ttl, payload, Some(channel("lobby")), Check::NotChecked)
-}
-
-fn routes(frames: &[Frame]) -> Vec<&darkchat_proto::Route> {
-    frames
-        .iter()
-        .filter_map(|frame| match &frame.kind {
-            Kind::Route(route) if route.head.class == Class::Channel => Some(route),
-            _ => None,
-        })
-        .collect()
 }
 
 #[test]
@@ -698,4 +631,42 @@ fn the_record_is_renewed_before_it_expires() {
     world.crash(2);
     world.run_for(secs(2_000));
     assert_eq!(world.node(0).servers().len(), 1, "three refreshes were missed");
+}
+
+#[test]
+fn whenever_the_two_dial_one_link_remains_and_both_keep_the_same() {
+    for offset in 0..25 {
+        for first in [0, 1] {
+            let mut world = World::new(2);
+            world.peer(first, 1 - first);
+            world.run_for(ms(offset));
+            world.peer(1 - first, first);
+            world.run_for(secs(1));
+            let outbound: Vec<bool> =
+                (0..2).flat_map(|at| world.node(at).peers()).map(|row| row.outbound).collect();
+            assert!(matches!(outbound[..], [one, other] if one != other), "{offset} ms: {outbound:?}");
+        }
+    }
+}
+
+#[test]
+fn logins_that_come_and_go_do_not_make_interest_flap() {
+    let mut world = World::line(2);
+    world.carried.clear();
+    for _ in 0..200 {
+        let alice = world.client(0, 1);
+        world.join(alice, "lobby");
+        world.run_for(ms(20));
+        world.hang_up(alice);
+        world.run_for(ms(20));
+    }
+    world.run_for(secs(10));
+    let told = |(at, frame): &&(usize, Frame)| {
+        *at == 0 && matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Shard)
+    };
+    assert_eq!(
+        world.carried.iter().filter(told).count(),
+        2,
+        "that it wants the channel, and that it no longer does"
+    );
 }
