@@ -228,6 +228,13 @@ impl Drop for Loop {
         self.shared.listeners.end();
         self.shared.stopping.cancel();
         self.shared.ended.cancel();
+        self.turn.cut();
+        self.arrivals.close();
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            if let Arrival::Opened(new) = arrival {
+                new.outbox.close();
+            }
+        }
     }
 }
 

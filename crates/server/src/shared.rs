@@ -138,6 +138,15 @@ impl Shared {
         self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(task))
     }
 
+    /// Runs a task of a link. It ends when its outbox closes, and so needs no look at what all tasks share, which
+    /// would be two locks each time that it wakes up.
+    pub(crate) fn spawn_for_link<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(task)
+    }
+
     /// Tells the loop. It takes everything until the server ends; then there is nobody left to tell.
     pub(crate) async fn tell(&self, arrival: Arrival) {
         drop(self.arrivals.send(arrival).await);

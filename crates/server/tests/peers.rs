@@ -38,9 +38,9 @@ async fn a_peers_posts_reach_those_who_joined_and_repeats_do_not() {
     bob.join(lobby).await;
     let mut peer = Raw::peer(&memory, &addr(&hub), identity(3)).await;
     let (author, here) = (identity(4), hub.id().router());
-    for seq in [1, 2, 2, 1, 3] {
-        let deliver = common::signed(&author, lobby, post(&author, lobby, seq).encode());
-        let frame = route(&peer, here, deliver);
+    let posts = [1, 2, 3].map(|seq| common::signed(&author, lobby, post(&author, lobby, seq).encode()));
+    for index in [0, 1, 1, 0, 2] {
+        let frame = route(&peer, here, posts[index].clone());
         peer.send(&frame).await;
     }
     for seq in 1..=3 {

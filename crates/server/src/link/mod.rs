@@ -63,10 +63,12 @@ pub(crate) async fn start(shared: &Arc<Shared>, link: Link, established: Establi
     };
     tracing::debug!(link = id.0, %remote, ?side, dialled = dial.is_some(), "link opened");
     let new = NewLink { outbox: outbox.clone(), dial, accept, peer, remote };
-    shared.tell(Arrival::Opened(Box::new(new))).await;
-    let writer = shared.spawn(write::write(outbox.clone(), shared.clone(), sink, Box::new(sealer)));
+    let Ok(place) = shared.arrivals.reserve().await else { return };
+    // From here on it is the loop that ends the link, also when the server ends.
+    place.send(Arrival::Opened(Box::new(new)));
+    let writer = shared.spawn_for_link(write::write(outbox.clone(), shared.clone(), sink, Box::new(sealer)));
     let router = shared.identity.server_id().router();
     let checker = check::Checker::new(shared.link_config.network.clone(), router, side, meter);
     let reader = read::Reader::new((shared.clone(), outbox), units, opener, checker, writer, present);
-    shared.spawn(Box::new(reader).run());
+    shared.spawn_for_link(Box::new(reader).run());
 }

@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     opener: Opener,
     frames: FrameStream,
     checker: Checker,
-    writer: JoinHandle<Option<Result<(), WriteError>>>,
+    writer: JoinHandle<Result<(), WriteError>>,
     /// Counts the connection until the end.
     _present: Option<Present>,
 }
@@ -48,7 +48,7 @@ impl Reader {
         units: BoxStream<io::Result<Bytes>>,
         opener: Opener,
         checker: Checker,
-        writer: JoinHandle<Option<Result<(), WriteError>>>,
+        writer: JoinHandle<Result<(), WriteError>>,
         present: Option<Present>,
     ) -> Self {
         let frames = FrameStream::default();
@@ -160,15 +160,16 @@ impl Reader {
     /// Lets the last words leave. What still comes is thrown away: a socket that is closed with unread bytes resets
     /// the connection, and the reset overtakes the goodbye.
     async fn linger(&mut self) -> Code {
-        let Self { outbox, units, writer, .. } = self;
+        let Self { shared, outbox, units, writer, .. } = self;
         // The node may still have to say that it ends a link for a fault that it was told of.
         if timeout(CLOSE_WITHIN, outbox.closing()).await.is_err() {
             return Code::Truncated;
         }
-        let written = async { matches!(writer.await, Ok(Some(Ok(())))) };
+        let written = async { matches!(writer.await, Ok(Ok(()))) };
         let drained = async { while let Some(Ok(_)) = units.next().await {} };
-        match timeout(CLOSE_WITHIN, join(written, drained)).await {
-            Ok((true, ())) => Code::Ok,
+        let ending = timeout(CLOSE_WITHIN, join(written, drained));
+        match shared.ended.run_until_cancelled(ending).await {
+            Some(Ok((true, ()))) => Code::Ok,
             _ => Code::Truncated,
         }
     }

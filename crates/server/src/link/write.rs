@@ -238,7 +238,7 @@ pub(crate) async fn write(
     let writing = write_all(&outbox, &shared, &mut sink, &mut sealer);
     let overdue = async {
         outbox.closing().await;
-        sleep(CLOSE_WITHIN).await;
+        shared.ended.run_until_cancelled(sleep(CLOSE_WITHIN)).await;
     };
     tokio::select! {
         biased;

@@ -112,6 +112,11 @@ impl Turn {
         slot.is_closing = true;
     }
 
+    /// Ends all links where they are.
+    pub(crate) fn cut(&mut self) {
+        self.links.drain().for_each(|(_, slot)| slot.outbox.close());
+    }
+
     /// Hands everything over. One allocation of the right size for all links; one lock and one wake-up for each.
     pub(crate) fn leave(&mut self) {
         (self.bytes, self.copies) = (0, 0);
