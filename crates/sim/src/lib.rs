@@ -28,6 +28,7 @@ mod check;
 mod faults;
 mod hostile;
 mod net;
+mod people;
 mod rng;
 mod shown;
 mod sign;

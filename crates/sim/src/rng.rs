@@ -73,3 +73,25 @@ impl Rng {
         (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_around_a_mean_are_near_it_on_average_and_never_far_off() {
+        let mut rng = Rng::new(1);
+        let mean = Duration::from_millis(10);
+        let times: Vec<Duration> = (0..10_000).map(|_| rng.around(mean)).collect();
+        assert!(times.iter().all(|time| *time <= mean * 8));
+        let average = times.iter().sum::<Duration>() / 10_000;
+        assert!((mean * 8 / 10..mean * 12 / 10).contains(&average), "{average:?}");
+    }
+
+    #[test]
+    fn nothing_is_chosen_from_nothing() {
+        let mut rng = Rng::new(1);
+        assert_eq!((rng.index(0), rng.below(0), rng.pick::<u8>(&[])), (0, 0, None));
+        assert_eq!(rng.between(Duration::from_secs(1), Duration::ZERO), Duration::from_secs(1));
+    }
+}

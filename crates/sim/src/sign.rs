@@ -112,3 +112,39 @@ impl Signing {
         checked(shard, key, &sign::shard(network, &signed.body), &signed.sig)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::{ChannelId, Entry, UserId};
+
+    fn post(author: [u8; 32]) -> Post {
+        Post {
+            author: UserId::new(author),
+            channel: ChannelId::new([2; 32]),
+            stream: 1,
+            seq: 1,
+            time_ms: 1,
+            name: String::new(),
+            entries: vec![Entry::text("hi")],
+        }
+    }
+
+    #[test]
+    fn both_ways_of_signing_take_the_author_and_refuse_everybody_else() {
+        let network = Network::default();
+        for signing in [Signing::Real, Signing::StandIn] {
+            let (ann, eve) = (Signer::new([1; 32], signing), Signer::new([2; 32], signing));
+            let body = post(ann.public()).encode();
+            let request = sign::post(&network, &body);
+            let good = Signed { body: body.clone(), sig: ann.sign(&request) };
+            assert!(signing.post(&network, &good).is_ok());
+            let forged = Signed { body: body.clone(), sig: eve.sign(&request) };
+            assert_eq!(signing.post(&network, &forged), Err(VerifyError::BadSignature));
+            let altered = Signed { body: Post { seq: 2, ..post(ann.public()) }.encode(), ..good.clone() };
+            assert_eq!(signing.post(&network, &altered), Err(VerifyError::BadSignature));
+            let elsewhere = Signed { sig: ann.sign(&sign::record(&network, &body)), ..good };
+            assert_eq!(signing.post(&network, &elsewhere), Err(VerifyError::BadSignature));
+        }
+    }
+}

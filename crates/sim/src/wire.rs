@@ -191,3 +191,61 @@ impl Connection {
         pipe.last.max(now).max(pipe.stalled_until) + self.latency
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATENCY: Duration = Duration::from_millis(10);
+
+    fn run(number: u8) -> Bytes {
+        vec![number; 1_000].into()
+    }
+
+    fn everything(pipe: &mut Pipe, now: Time) -> Vec<u8> {
+        std::iter::from_fn(|| pipe.read(now)).flatten().collect()
+    }
+
+    #[test]
+    fn what_is_written_arrives_in_order_and_not_before_its_time() {
+        let (mut pipe, mut rng) = (Pipe::new(), Rng::new(1));
+        let written: Vec<u8> = (0..50).flat_map(run).collect();
+        for number in 0..50 {
+            pipe.write(run(number));
+        }
+        pipe.pump(Time::ZERO, LATENCY, &mut rng);
+        assert_eq!(everything(&mut pipe, Time::from_millis(9)), []);
+        assert_eq!(everything(&mut pipe, Time::from_millis(13)), written);
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_takes_no_more_than_it_holds() {
+        let (mut pipe, mut rng) = (Pipe::new(), Rng::new(2));
+        for _ in 0..200 {
+            pipe.write(run(0));
+            pipe.pump(Time::ZERO, LATENCY, &mut rng);
+        }
+        assert!((PIPE..PIPE + 1_000).contains(&pipe.take_flushed()));
+        assert!(!pipe.is_flushed());
+        everything(&mut pipe, Time::from_millis(13));
+        pipe.pump(Time::from_millis(13), LATENCY, &mut rng);
+        assert!(pipe.take_flushed() >= PIPE);
+    }
+
+    #[test]
+    fn a_cut_loses_an_end_of_what_is_on_the_way_and_nothing_before_it() {
+        for seed in 0..50 {
+            let mut rng = Rng::new(seed);
+            let end = |who| End { who, life: 0, number: 0, state: EndState::Open };
+            let mut connection = Connection::new(end(Who::Client(0)), end(Who::Server(0)), LATENCY);
+            for number in 0..10 {
+                connection.pipes[0].write(run(number));
+            }
+            connection.pump(0, Time::ZERO, Duration::ZERO, &mut rng);
+            connection.cut(Time::ZERO, &mut rng);
+            let kept = everything(&mut connection.pipes[0], Time::from_millis(100));
+            let written: Vec<u8> = (0..10).flat_map(run).collect();
+            assert!(written.starts_with(&kept));
+        }
+    }
+}

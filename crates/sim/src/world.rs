@@ -1,23 +1,17 @@
 //! The world: who is in it, what happens next, and what its people wish.
 
-use crate::actors::{EPOCH_MS, Host, PEER_PORT, User, host_name};
+use crate::actors::{EPOCH_MS, Host, User};
 use crate::check::Check;
 use crate::hostile::Stranger;
 use crate::rng::Rng;
-use crate::shown::Shown;
-use crate::sign::Signer;
 use crate::task::Task;
 use crate::trace::Trace;
 use crate::wire::Connection;
-use crate::{Client, Server, Signing, Who};
-use darkchat_client::session::{self, Session, State};
-use darkchat_node::{self as node, Config, Node};
-use darkchat_proto::{
-    Addr, ChannelId, ChannelName, Code, DeviceId, Entry, FrameStream, Network, PostId, ServerAddr, Signature,
-    Time,
-};
+use crate::{Signing, Who};
+use darkchat_client::session;
+use darkchat_node as node;
+use darkchat_proto::{Code, FrameStream, Network, PostId, Signature, Time};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::time::Duration;
 
 /// How often the wall clock is told.
@@ -197,207 +191,6 @@ impl World {
         self.trace.steps()
     }
 
-    // ---- who is there
-
-    /// A server with the default configuration.
-    pub fn add_server(&mut self) -> Server {
-        self.add_server_with(Config::default(), 0)
-    }
-
-    /// A server whose clock is `skew_ms` ahead of the world's.
-    pub fn add_server_with(&mut self, config: Config, skew_ms: u64) -> Server {
-        let server = self.hosts.len();
-        self.hosts.push(Host {
-            signer: Rc::new(Signer::new(self.rng.seed(), self.signing)),
-            config: Config { network: self.network.clone(), ..config },
-            skew_ms,
-            node: None,
-            life: 0,
-            links: BTreeMap::new(),
-            next_link: 0,
-            asked: BTreeMap::new(),
-            timer: None,
-            paused_until: Time::ZERO,
-            peers: Vec::new(),
-        });
-        self.start(server);
-        Server(server)
-    }
-
-    /// Starts a server with nothing but its key, its configuration and the operator's wishes.
-    pub(crate) fn start(&mut self, server: usize) {
-        let seed = self.rng.seed();
-        let host = &mut self.hosts[server];
-        host.life += 1;
-        host.timer = None;
-        host.node = Some(Box::new(Node::new(host.id(), host.config.clone(), seed)));
-        let (life, peers) = (host.life, host.peers.clone());
-        self.after(Duration::ZERO, Event::Wall { who: Who::Server(server), life });
-        self.run_now();
-        for peer in peers {
-            self.tell_server(server, node::Input::Peer(peer), None, &[]);
-        }
-    }
-
-    /// `N` servers, each linked with the next.
-    pub fn line<const N: usize>(&mut self) -> [Server; N] {
-        let servers = std::array::from_fn(|_| self.add_server());
-        self.chain(&servers);
-        self.run_for(Duration::from_secs(3));
-        servers
-    }
-
-    /// `N` servers in a ring.
-    pub fn ring<const N: usize>(&mut self) -> [Server; N] {
-        let servers = std::array::from_fn(|_| self.add_server());
-        self.chain(&servers);
-        if let ([first, ..], [.., last]) = (&servers[..], &servers[..]) {
-            self.link(*last, *first);
-        }
-        self.run_for(Duration::from_secs(3));
-        servers
-    }
-
-    /// `N` servers, each linked with every other.
-    pub fn mesh<const N: usize>(&mut self) -> [Server; N] {
-        let servers: [Server; N] = std::array::from_fn(|_| self.add_server());
-        for (index, one) in servers.iter().enumerate() {
-            for two in servers.iter().skip(index + 1) {
-                self.link(*one, *two);
-            }
-        }
-        self.run_for(Duration::from_secs(3));
-        servers
-    }
-
-    fn chain(&mut self, servers: &[Server]) {
-        for (one, two) in servers.iter().zip(servers.iter().skip(1)) {
-            self.link(*one, *two);
-        }
-    }
-
-    /// The operator of `one` wants a link with `two`, and wants it kept.
-    pub fn link(&mut self, one: Server, two: Server) {
-        let addr = self.peer_addr(two.0);
-        self.hosts[one.0].peers.push(addr.clone());
-        self.tell_server(one.0, node::Input::Peer(addr), None, &[]);
-    }
-
-    pub(crate) fn peer_addr(&self, server: usize) -> ServerAddr {
-        ServerAddr { addr: self.addr(server, PEER_PORT), key: Some(self.hosts[server].id()) }
-    }
-
-    /// A user's program that connects to this server.
-    pub fn add_client(&mut self, server: Server) -> Client {
-        self.add_client_to(&[server])
-    }
-
-    /// A user's program that tries these servers in turn.
-    pub fn add_client_to(&mut self, servers: &[Server]) -> Client {
-        let signer = Rc::new(Signer::new(self.rng.seed(), self.signing));
-        self.add_program(signer, servers)
-    }
-
-    /// Another program of the same user, on another device.
-    pub fn add_device(&mut self, of: Client, server: Server) -> Client {
-        let signer = Rc::clone(&self.users[of.0].signer);
-        self.add_program(signer, &[server])
-    }
-
-    fn add_program(&mut self, signer: Rc<Signer>, servers: &[Server]) -> Client {
-        let client = self.users.len();
-        let device = DeviceId::new(*self.rng.seed().first_chunk().unwrap_or(&[0; 16]));
-        let seed = self.rng.seed();
-        let servers = servers.iter().map(|server| self.client_addr(server.0)).collect();
-        let config = session::Config { servers, persist: true, ..session::Config::default() };
-        let user = darkchat_proto::UserId::new(signer.public());
-        self.users.push(User {
-            session: Session::new(user, device, config, seed),
-            signer,
-            device,
-            connection: None,
-            state: State::Idle,
-            next_ticket: 0,
-            joined: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            wished: BTreeMap::new(),
-            sent: 0,
-            failed: 0,
-            shown: Shown::default(),
-            timer: None,
-            reads: None,
-            reads_again: Time::ZERO,
-            disturbed: Time::ZERO,
-            up_since: None,
-        });
-        self.after(Duration::ZERO, Event::Wall { who: Who::Client(client), life: 0 });
-        self.run_now();
-        self.tell_client(client, session::Input::Connect, &[]);
-        Client(client)
-    }
-
-    fn client_addr(&self, server: usize) -> ServerAddr {
-        ServerAddr { addr: self.addr(server, crate::actors::CLIENT_PORT), key: Some(self.hosts[server].id()) }
-    }
-
-    #[expect(clippy::expect_used, reason = "a number and a port make an address")]
-    pub(crate) fn addr(&self, server: usize, port: u16) -> Addr {
-        Addr::new("tcp", &host_name(server), Some(port)).expect("an address")
-    }
-
-    // ---- what people wish
-
-    /// The user of this program wants to be in a channel.
-    pub fn join(&mut self, client: Client, channel: &str) {
-        let (id, channel) = self.channel(channel);
-        let user = &mut self.users[client.0];
-        user.wanted.insert(id, channel.clone());
-        let ticket = user.ticket();
-        self.tell_client(client.0, session::Input::Join { ticket, channel, name: None }, &[]);
-    }
-
-    /// The user of this program leaves a channel.
-    pub fn leave(&mut self, client: Client, channel: &str) {
-        let (id, _) = self.channel(channel);
-        let user = &mut self.users[client.0];
-        user.wanted.remove(&id);
-        user.joined.remove(&id);
-        user.shown.left(id);
-        let ticket = user.ticket();
-        self.tell_client(client.0, session::Input::Leave { ticket, channel: id }, &[]);
-    }
-
-    /// The user of this program sends a text to a channel.
-    pub fn send(&mut self, client: Client, channel: &str, text: &str) {
-        let (id, _) = self.channel(channel);
-        let user = &mut self.users[client.0];
-        *user.wished.entry((id, text.to_owned())).or_default() += 1;
-        let ticket = user.ticket();
-        self.tell_client(
-            client.0,
-            session::Input::Send { ticket, channel: id, entry: Entry::text(text) },
-            &[],
-        );
-    }
-
-    /// The user closes the program; it does not come back.
-    pub fn close(&mut self, client: Client) {
-        self.users[client.0].wanted.clear();
-        self.tell_client(client.0, session::Input::Close, &[]);
-    }
-
-    /// The operator stops a server politely.
-    pub fn drain(&mut self, server: Server) {
-        self.disturb(self.now);
-        self.tell_server(server.0, node::Input::Drain, None, &[]);
-    }
-
-    #[expect(clippy::expect_used, reason = "a test names a channel that is one")]
-    pub(crate) fn channel(&self, name: &str) -> (ChannelId, ChannelName) {
-        let name: ChannelName = name.parse().expect("a channel name");
-        (ChannelId::of(&self.network, &name), name)
-    }
-
     // ---- time
 
     /// Lets the world go on for so long.
@@ -407,7 +200,7 @@ impl World {
         self.now = until;
     }
 
-    fn run_now(&mut self) {
+    pub(crate) fn run_now(&mut self) {
         self.run_until(self.now);
     }
 
