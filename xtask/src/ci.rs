@@ -34,26 +34,31 @@ const STEPS: [Step; 11] = [
     ("packaging", packaging),
 ];
 
-/// Runs all steps, or those that are named, and stops at the first that fails.
+/// Runs all steps, or those that are named; what fails does not hide what comes after.
 pub(crate) fn run(root: &Path, only: &[&str]) -> Result<()> {
     if let Some(name) = only.iter().find(|name| STEPS.iter().all(|step| step.0 != **name)) {
         bail!("no such step: {name}; there are: {}", STEPS.map(|step| step.0).join(" "));
     }
     let start = Instant::now();
-    let mut told = Vec::new();
+    let (mut told, mut failed) = (Vec::new(), Vec::new());
     for (name, step) in STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.0)) {
         println!("\n== {name}");
         let begun = Instant::now();
-        let outcome = step(root).with_context(|| format!("ci: {name}"))?;
+        let outcome = step(root);
         let seconds = begun.elapsed().as_secs_f64();
         let line = match outcome {
-            Outcome::Passed => format!("{seconds:7.1} s  {name}"),
-            Outcome::Skipped(why) => format!("  skipped  {name}: {why}"),
+            Ok(Outcome::Passed) => format!("{seconds:7.1} s  {name}"),
+            Ok(Outcome::Skipped(why)) => format!("  skipped  {name}: {why}"),
+            Err(error) => {
+                failed.push(*name);
+                format!("   FAILED  {name}: {error:#}")
+            }
         };
         println!("{line}");
         told.push(line);
     }
     println!("\n{}\n{:7.1} s  in all", told.join("\n"), start.elapsed().as_secs_f64());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
