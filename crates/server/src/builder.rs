@@ -8,6 +8,7 @@ use darkchat_proto::{Addr, Network, ServerAddr};
 use darkchat_transport::{Listener, Transport};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Choices for a [`Server`]; made by [`Server::builder`].
 ///
@@ -117,23 +118,24 @@ impl Builder {
 
     /// Binds all listeners and starts.
     ///
-    /// Must be called within a Tokio runtime; the server's tasks run on it. Ok: it accepts links, and dials its
+    /// The server's tasks run on the Tokio runtime that this is called in. Ok: it accepts links, and dials its
     /// peers.
     ///
     /// # Errors
-    /// [`StartError`]: an address could not be bound, or no transport takes it. Then none stays bound and nothing
-    /// runs.
+    /// [`StartError`]: an address could not be bound, no transport takes it, or there is no Tokio runtime. Then none
+    /// stays bound and nothing runs.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing bound and nothing running.
     pub async fn start(self) -> Result<Server, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let mut listeners = Vec::with_capacity(self.listen.len());
         for (addr, accept) in &self.listen {
             listeners.push((self.bind(addr).await?, *accept));
         }
         let addrs = listeners.iter().map(|(listener, accept)| (listener.addr.clone(), *accept)).collect();
         let limits = self.limits_in_force();
-        let (shared, arrivals) = Shared::new(self.identity, self.network, self.transports, limits);
+        let (shared, arrivals) = Shared::new(self.identity, self.network, self.transports, limits, runtime);
         shared.spawn(run::Loop::new(shared.clone(), arrivals, self.peers).run());
         for (listener, accept) in listeners {
             shared.spawn(accept::accept(shared.clone(), listener, accept));

@@ -22,6 +22,9 @@ pub enum StartError {
         /// The address.
         addr: Addr,
     },
+    /// The call was made outside of a Tokio runtime, which the server's tasks need.
+    #[error("a server starts within a tokio runtime only")]
+    NoRuntime,
 }
 
 /// Why [`Server::connect`](crate::Server::connect) did not end in a new link.

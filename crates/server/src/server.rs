@@ -156,9 +156,7 @@ impl Server {
     }
 
     /// Serves a link that was made elsewhere: an HTTP upgrade, a pipe, a test. Its handshake begins at once, under
-    /// the same limits as those of the listeners.
-    ///
-    /// Must be called within the server's Tokio runtime.
+    /// the same limits as those of the listeners. May be called on any thread.
     pub fn serve(&self, link: Link, accept: Accept) {
         accept::admit(self.shared(), link.remote.clone(), accept, std::future::ready(Ok(link)));
     }

@@ -14,6 +14,7 @@ use darkchat_transport::Transport;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     /// Every task ends, wherever it is.
     pub(crate) ended: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Where they run, whatever thread a handle is used on.
+    runtime: Handle,
     transports: Vec<Arc<dyn Transport>>,
     node: Mutex<Node>,
     gate: Mutex<Gate>,
@@ -77,6 +80,7 @@ impl Shared {
         network: Network,
         transports: Vec<Arc<dyn Transport>>,
         limits: Limits,
+        runtime: Handle,
     ) -> (Arc<Self>, mpsc::Receiver<Arrival>) {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS_WAITING);
         let config = Config {
@@ -106,6 +110,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             ended: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime,
             transports,
             links: AtomicU64::new(0),
         };
@@ -135,7 +140,7 @@ impl Shared {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.tasks.spawn(self.ended.clone().run_until_cancelled_owned(task))
+        self.tasks.spawn_on(self.ended.clone().run_until_cancelled_owned(task), &self.runtime)
     }
 
     /// Runs a task of a link. It ends when its outbox closes, and so needs no look at what all tasks share, which
@@ -144,7 +149,7 @@ impl Shared {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.tasks.spawn(task)
+        self.tasks.spawn_on(task, &self.runtime)
     }
 
     /// Tells the loop. It takes everything until the server ends; then there is nobody left to tell.

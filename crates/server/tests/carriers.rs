@@ -4,7 +4,7 @@ mod common;
 
 use common::{Dial, Raw, addr, channel, identity, soon};
 use darkchat_proto::{Addr, Kind};
-use darkchat_server::{Accept, Server};
+use darkchat_server::{Accept, Server, StartError};
 use darkchat_transport::{BoxFuture, Incoming, Link, Listener, Memory, Transport};
 use darkchat_transport_ws::Ws;
 use futures_util::StreamExt;
@@ -70,6 +70,19 @@ async fn a_link_made_elsewhere_is_served_like_any_other() {
     assert!(matches!(raw.next().await.unwrap().kind, Kind::Welcome(_)));
     raw.join(channel("lobby")).await;
     assert_eq!(hub.clients()[0].addr, "pipe://here".parse().unwrap());
+}
+
+#[test]
+fn a_server_needs_a_runtime_to_start_and_none_to_be_given_a_link() {
+    let start = Server::builder(identity(1)).start();
+    assert!(matches!(futures_util::FutureExt::now_or_never(start), Some(Err(StartError::NoRuntime))));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let hub = runtime.block_on(Server::builder(identity(1)).start()).unwrap();
+    let (ours, theirs) = tokio::io::duplex(4_096);
+    let (read, write) = tokio::io::split(theirs);
+    hub.serve(Link::over_bytes("pipe://here".parse().unwrap(), read, write), Accept::Clients);
+    drop(ours);
+    runtime.block_on(common::until(|| hub.stats().closed_early.values().sum::<u64>() == 1));
 }
 
 #[tokio::test]

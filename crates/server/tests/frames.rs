@@ -246,7 +246,7 @@ async fn frames_of_servers_and_peers_from_a_client_end_its_link_and_change_nothi
     assert_eq!(hub.stats().node.objects_refused, 0, "nothing of it was looked at");
 }
 
-/// The original crashed by one crafted message. Here are some thousand, on links of both roles.
+/// The original crashed by one crafted message. Here are some hundred, on links of both roles.
 #[tokio::test]
 async fn no_crafted_frame_brings_the_server_down() {
     let memory = Memory::default();
@@ -263,7 +263,7 @@ async fn no_crafted_frame_brings_the_server_down() {
         plain(&Frame::from(Kind::LinkAck { received: u64::MAX })),
         plain(&Frame::from(Kind::Complaint { seconds: u32::MAX })),
     ];
-    for field in 1..=60_u8 {
+    for field in (1..=4_u8).chain(10..=17).chain(20..=27).chain(30..=33).chain(40..=49) {
         for (kind, value) in
             [(0, &[0xFF; 9][..]), (1, &[0xFF; 8]), (2, &[0x7F]), (2, &[0x00]), (5, &[0xFF; 4])]
         {
