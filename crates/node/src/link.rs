@@ -407,3 +407,33 @@ impl Links {
         (self.held, self.slots.iter().flatten().map(|(_, link)| link.held()).max().unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_link_takes_less_than_half_a_kilobyte() {
+        let size = size_of::<Option<(LinkId, Link)>>() + size_of::<About>();
+        assert!(size <= 512, "{size} bytes, of the kilobyte that a session and its maps may take");
+    }
+
+    #[test]
+    fn a_place_is_given_again_only_after_its_link_is_gone() {
+        let mut links = Links::new(1 << 20);
+        let mut cx = Context::new([1; 32]);
+        let new = || NewLink {
+            kind: LinkKind::Client,
+            remote: "mem://x".parse().unwrap(),
+            observed: [127, 0, 0, 1].into(),
+            features: Features::NONE,
+        };
+        let first = links.open(Time::ZERO, LinkId(1), new());
+        assert!(links.open(Time::ZERO, LinkId(1), new()).is_none(), "an id is not used twice");
+        let second = links.open(Time::ZERO, LinkId(2), new());
+        assert_ne!(first, second);
+        assert!(links.closed(&mut cx, LinkId(1), Code::Ok).is_some());
+        assert_eq!(links.open(Time::ZERO, LinkId(3), new()), first);
+        assert_eq!(links.iter().map(|(id, _)| id).collect::<Vec<_>>(), [LinkId(2), LinkId(3)]);
+    }
+}

@@ -108,6 +108,12 @@ fn any_received() -> impl Strategy<Value = Received> {
     prop_oneof![4 => said, 3 => record, 3 => shard, 6 => route, 1 => refused, 8 => other, 1 => held]
 }
 
+/// So many runs, or what `PROPTEST_CASES` says, for a long night.
+fn config(cases: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: wanted.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Something that happens at a server with some links.
 #[derive(Debug, Clone)]
 enum Deed {
@@ -227,7 +233,7 @@ fn assert_bounds(sizes: Sizes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(96))]
 
     /// Whatever happens, the node stays within its bounds, its accounts close, and in the end nothing is left over.
     #[test]
@@ -306,7 +312,7 @@ fn any_mesh() -> impl Strategy<Value = (usize, Vec<(usize, usize)>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(32))]
 
     /// 3: on stable links every member gets every post once and in order; 5: no hop runs out, and the copies of a
     /// post are at most the links and destinations; 11: two links between a pair become one.

@@ -291,6 +291,18 @@ fn whoever_dials_says_nothing_before_the_welcome_and_does_not_wait_for_it_for_ev
     assert!(world.inbox(silent).is_empty() && world.node(0).peers().is_empty());
     world.run_for(secs(2));
     assert_eq!(world.goodbye(silent), Some(Code::Timeout));
+    let failed = |world: &World| -> Vec<Code> {
+        let why = |event: &Event| if let Event::DialFailed { why, .. } = event { Some(*why) } else { None };
+        world.events(0).iter().filter_map(why).collect()
+    };
+    assert_eq!(failed(&world)[0], Code::Timeout, "a dial that came to nothing, and not a peer that was lost");
+
+    let mut world = World::new(1);
+    let unkind = world.dials_fake(0, stranger(1));
+    let goodbye = darkchat_proto::Goodbye::new(Code::Unauthorized);
+    world.ask(unkind, Received::Other(Frame::from(Kind::Goodbye(goodbye))));
+    assert_eq!(failed(&world)[0], Code::Unauthorized);
+    assert_eq!(world.goodbye(unkind), None);
 
     let mut world = World::new(1);
     let rude = world.dials_fake(0, stranger(1));
