@@ -146,7 +146,7 @@ impl Channel {
     pub async fn leave(mut self) -> Result<(), JoinError> {
         let (reply, answer) = oneshot::channel();
         self.guard.left = true;
-        let command = Command::Leave { channel: self.id(), reply: Some(reply) };
+        let command = Command::Leave { room: Arc::clone(&self.guard.room), reply: Some(reply) };
         self.sender.command(command).map_err(|_| JoinError::Closed)?;
         answer.await.map_err(|_| JoinError::Closed)
     }

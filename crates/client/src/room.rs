@@ -75,7 +75,7 @@ impl Drop for RoomGuard {
     fn drop(&mut self) {
         if let Some(commands) = self.commands.upgrade().filter(|_| !self.left) {
             // An error means that the client has ended, and with it its channels.
-            let _ended = commands.send(Command::Leave { channel: self.room.id, reply: None });
+            let _ended = commands.send(Command::Leave { room: Arc::clone(&self.room), reply: None });
         }
     }
 }

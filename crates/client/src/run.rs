@@ -35,11 +35,11 @@ pub(crate) enum Command {
         permit: OwnedSemaphorePermit,
     },
     Leave {
-        channel: ChannelId,
+        room: Arc<Room>,
         reply: Option<oneshot::Sender<()>>,
     },
     Speak {
-        channel: ChannelId,
+        room: Arc<Room>,
         name: UserName,
     },
     Send {
@@ -296,14 +296,25 @@ impl Run {
                 let ticket = self.ticket(Waiter::Join { room, reply, _permit: permit });
                 self.give(Input::Join { ticket, channel: name, name: as_name });
             }
-            Command::Leave { channel, reply } => {
-                if let Some(room) = self.rooms.remove(&channel) {
-                    room.queue.close();
-                }
+            Command::Leave { room, reply } if self.is_current(&room) => {
+                let channel = room.id;
+                self.rooms.remove(&channel);
+                room.queue.close();
                 let ticket = self.ticket(Waiter::Leave { reply });
                 self.give(Input::Leave { ticket, channel });
             }
-            Command::Speak { channel, name } => self.give(Input::Speak { channel, name }),
+            // It has ended already.
+            Command::Leave { reply, .. } => {
+                let _gone = reply.map(|reply| reply.send(()));
+            }
+            Command::Speak { room, name } => {
+                if self.is_current(&room) {
+                    self.give(Input::Speak { channel: room.id, name });
+                }
+            }
+            Command::Send { room, reply, .. } if !self.is_current(&room) => {
+                self.say_outcome(&room, reply, Err(SendError::Closed));
+            }
             Command::Send { room, entry, permit, reply } => {
                 let channel = room.id;
                 let ticket = self.ticket(Waiter::Send { room, reply, _permit: permit });
@@ -311,6 +322,11 @@ impl Run {
             }
             Command::Close => self.give(Input::Close),
         }
+    }
+
+    /// Whether a handle's channel is the one that we are in: it may have ended, and have been joined anew since.
+    fn is_current(&self, room: &Arc<Room>) -> bool {
+        self.rooms.get(&room.id).is_some_and(|current| Arc::ptr_eq(current, room))
     }
 
     fn event(&mut self, event: Event) {
@@ -410,7 +426,17 @@ impl Run {
     }
 
     fn sent(&mut self, ticket: Ticket, outcome: Result<Sent, SendError>) {
-        let Some(Waiter::Send { room, reply, .. }) = self.waiters.remove(&ticket) else { return };
+        if let Some(Waiter::Send { room, reply, .. }) = self.waiters.remove(&ticket) {
+            self.say_outcome(&room, reply, outcome);
+        }
+    }
+
+    fn say_outcome(
+        &self,
+        room: &Room,
+        reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
+        outcome: Result<Sent, SendError>,
+    ) {
         match (reply, outcome) {
             (Some(reply), outcome) => {
                 let _gone = reply.send(outcome);

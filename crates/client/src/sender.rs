@@ -117,7 +117,7 @@ impl Sender {
     /// Claims another name in this channel, from the next message on.
     pub fn speak_as(&self, name: UserName) {
         // An error means that the client has ended, and nothing will be said any more.
-        let _ended = self.command(Command::Speak { channel: self.id(), name });
+        let _ended = self.command(Command::Speak { room: Arc::clone(&self.room), name });
     }
 
     /// Gives a command to the client's task.

@@ -66,10 +66,8 @@ impl Default for OwnStreams {
 impl OwnStreams {
     /// Takes the announced limit; 0 means that of the protocol.
     pub(super) fn announced(&mut self, max_payload: u32) {
-        self.max_payload = match usize::try_from(max_payload) {
-            Ok(1..MAX_PAYLOAD) => usize::try_from(max_payload).unwrap_or(MAX_PAYLOAD),
-            _ => MAX_PAYLOAD,
-        };
+        let lower = usize::try_from(max_payload).ok().filter(|max| (1..MAX_PAYLOAD).contains(max));
+        self.max_payload = lower.unwrap_or(MAX_PAYLOAD);
     }
 
     pub(super) fn insert(&mut self, stream: ChannelId, own: OwnStream) {

@@ -2,10 +2,11 @@
 
 use super::*;
 use bytes::BytesMut;
-use darkchat_client::State;
+use darkchat_client::{SendError, State};
 use darkchat_crypto::{Established, LinkConfig, Responder, ServerHello, StaticKey, sign, system};
 use darkchat_proto::{
-    ChannelId, Code, Content, Deliver, Done, Entry, Frame, FrameStream, Kind, Network, Post, Signed, Welcome,
+    ChannelId, Code, Content, Deliver, Done, Entry, Frame, FrameStream, Kind, Network, Post, Refusal, Signed,
+    Welcome,
 };
 use darkchat_transport::{Link, Listener, Transport as _};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -59,6 +60,24 @@ impl Script {
     }
 }
 
+impl Script {
+    /// The number of the next join.
+    async fn asked_to_join(&mut self) -> u32 {
+        loop {
+            let frame = self.hear().await.expect("a join");
+            if let Kind::Join { wait_spread, .. } = frame.kind {
+                assert!(wait_spread);
+                return frame.req;
+            }
+        }
+    }
+
+    async fn take_in(&mut self) {
+        let req = self.asked_to_join().await;
+        self.say(&[Frame::replying(req, Kind::Ok(Done::default()))]).await;
+    }
+}
+
 /// Frames with their length prefixes, one after the other.
 fn run(frames: &[Frame]) -> Vec<u8> {
     let parts = frames.iter().map(Frame::encode_split);
@@ -88,8 +107,8 @@ fn post(seq: u64, text: &str) -> Frame {
     Kind::Deliver(Deliver { channel, content: Content::Public(Signed { body, sig }) }.encode()).into()
 }
 
-/// A client in `lobby`, and its scripted server.
-async fn in_lobby() -> (Client, Channel, Script) {
+/// A client in `lobby`, its scripted server, and the server's listener.
+async fn in_lobby() -> (Client, Channel, Script, Listener) {
     let memory = Memory::default();
     let mut listener = listen(&memory).await;
     let connecting = tokio::spawn(async move {
@@ -98,16 +117,14 @@ async fn in_lobby() -> (Client, Channel, Script) {
         (client, lobby)
     });
     let mut script = Script::accept(&mut listener).await;
-    let asked = script.hear().await.expect("a join");
-    assert!(matches!(asked.kind, Kind::Join { wait_spread: true, .. }));
-    script.say(&[Frame::replying(asked.req, Kind::Ok(Done::default()))]).await;
+    script.take_in().await;
     let (client, lobby) = connecting.await.expect("no panic");
-    (client, lobby, script)
+    (client, lobby, script, listener)
 }
 
 #[tokio::test]
 async fn frames_arrive_whole_however_records_cut_them() {
-    let (client, mut lobby, mut script) = in_lobby().await;
+    let (client, mut lobby, mut script, _listener) = in_lobby().await;
     script.say(&[post(1, "two in"), post(2, "one record")]).await;
     assert_eq!(text(&mut lobby).await, "two in");
     assert_eq!(text(&mut lobby).await, "one record");
@@ -123,7 +140,7 @@ async fn frames_arrive_whole_however_records_cut_them() {
 
 #[tokio::test]
 async fn a_forged_and_a_replayed_post_are_not_shown_and_the_link_stays() {
-    let (client, mut lobby, mut script) = in_lobby().await;
+    let (client, mut lobby, mut script, _listener) = in_lobby().await;
     let Kind::Deliver(bytes) = post(1, "true").kind else { panic!("a post") };
     let mut forged = bytes.to_vec();
     let at = forged.windows(4).position(|window| window == b"true").expect("its text");
@@ -138,7 +155,7 @@ async fn a_forged_and_a_replayed_post_are_not_shown_and_the_link_stays() {
 
 #[tokio::test]
 async fn bytes_that_are_no_frame_end_the_link_with_a_goodbye() {
-    let (client, _lobby, mut script) = in_lobby().await;
+    let (client, _lobby, mut script, _listener) = in_lobby().await;
     let mut state = client.state();
     script.record(&[0]).await;
     let goodbye = async {
@@ -154,7 +171,7 @@ async fn bytes_that_are_no_frame_end_the_link_with_a_goodbye() {
 
 #[tokio::test]
 async fn a_record_that_does_not_open_ends_the_link_without_a_word() {
-    let (client, _lobby, mut script) = in_lobby().await;
+    let (client, _lobby, mut script, _listener) = in_lobby().await;
     let mut state = client.state();
     script.link.sink.send(vec![7; 40].into()).await.expect("sent");
     assert!(matches!(state.changed().await, Some(State::Waiting { why: Code::BadFrame, .. })));
@@ -181,4 +198,21 @@ async fn a_server_that_closes_without_a_word_after_our_proof_is_reported() {
     drop(link);
     let error = connecting.await.expect("no panic").expect_err("closed");
     assert!(matches!(error, darkchat_client::ConnectError::Lost { code: Code::Truncated, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_handle_of_a_channel_that_has_ended_does_not_touch_the_one_that_was_joined_anew() {
+    let (client, mut old, script, mut listener) = in_lobby().await;
+    drop(script);
+    let mut script = Script::accept(&mut listener).await;
+    let req = script.asked_to_join().await;
+    let refusal = Refusal { code: Code::Limit, text: String::new(), retry_ms: 0 };
+    script.say(&[Frame::replying(req, Kind::Error(refusal))]).await;
+    assert_eq!(old.recv().await, None, "the server does not take us in again");
+    let (joined, ()) = tokio::join!(client.join("lobby".parse().unwrap()), script.take_in());
+    let mut new = joined.expect("joined anew");
+    assert_eq!(old.send("from the old handle").await, Err(SendError::Closed));
+    old.leave().await.expect("it has ended");
+    script.say(&[post(1, "still in")]).await;
+    assert_eq!(text(&mut new).await, "still in");
 }
