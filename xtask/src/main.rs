@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 mod ci;
+mod figures;
 mod proto;
 mod tidy;
 mod vectors;
@@ -39,8 +40,9 @@ fn run(args: &[&str]) -> Result<()> {
         ["proto", "--check"] => proto::check(&root),
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
+        ["figures", what @ ..] => figures::run(&root, what),
         [] | ["help" | "--help" | "-h"] => {
-            println!("{USAGE}");
+            println!("{USAGE}\n{}", figures::USAGE);
             Ok(())
         }
         _ => bail!("unknown task: {}\n{USAGE}", args.join(" ")),

@@ -94,8 +94,7 @@ impl Receiver {
         link.sink.send(auth).await?;
         let Established { sealer, opener, .. } = established;
         let (frames, counts) = (FrameStream::default(), Arc::default());
-        let mut receiver =
-            Self { units: link.units, sink: link.sink, sealer, opener, frames, sizes, counts };
+        let mut receiver = Self { units: link.units, sink: link.sink, sealer, opener, frames, sizes, counts };
         for (req, channels) in (1..).zip(channels.chunks(JOIN)) {
             let join = Kind::Join { channels: channels.to_vec(), wait_spread: false };
             receiver.send(&Frame::asking(req, join)).await?;
