@@ -51,6 +51,20 @@ fn at_most_256_questions_are_open_and_the_others_wait_their_turn() {
 }
 
 #[test]
+fn questions_of_a_lost_link_take_no_room_on_the_next() {
+    let mut stage = Stage::up();
+    for number in 0..256 {
+        stage.wish_join(&format!("room{number}"));
+    }
+    stage.sent();
+    stage.reconnect();
+    let asked = stage.sent();
+    assert!(
+        matches!(&asked[..], [frame] if matches!(&frame.kind, Kind::Join { channels, .. } if channels.len() == 256))
+    );
+}
+
+#[test]
 fn what_is_queued_is_bounded_by_entries_and_by_bytes() {
     let (mut stage, lobby) = Stage::joined();
     for _ in 0..QUEUED_ENTRIES {
@@ -72,9 +86,11 @@ fn what_is_queued_is_bounded_by_entries_and_by_bytes() {
 #[test]
 fn a_queue_empties_again_whatever_becomes_of_what_it_held() {
     let (mut stage, lobby) = Stage::joined();
+    // Nearly full by bytes as well.
+    let text = "x".repeat(QUEUED_BYTES / QUEUED_ENTRIES - 10);
     for round in 0..4 {
         for _ in 0..QUEUED_ENTRIES {
-            stage.send(lobby, "x");
+            stage.send(lobby, &text);
         }
         match round {
             0 => {

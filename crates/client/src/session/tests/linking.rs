@@ -211,6 +211,23 @@ fn a_dial_can_be_closed_and_answers_later_are_ignored() {
     assert_eq!(stage.told(), []);
 }
 
+#[test]
+fn what_a_lost_link_did_not_take_is_not_what_the_next_one_begins_with() {
+    let (mut stage, lobby) = Stage::joined();
+    stage.flushing = false;
+    for _ in 0..10 {
+        stage.send(lobby, &"x".repeat(30_000));
+    }
+    stage.sent();
+    stage.give(Input::Closed { why: Code::Truncated });
+    let Some(State::Waiting { retry, .. }) = stage.state() else { panic!("waits") };
+    stage.pass(retry);
+    stage.open(Announced::default());
+    assert_eq!(stage.sent(), []);
+    stage.server(Kind::Welcome(Welcome::default()).into());
+    assert!(matches!(stage.sent()[..], [Frame { kind: Kind::Join { .. }, .. }]));
+}
+
 trait IntoFrame {
     fn into_frame(self) -> Frame;
 }

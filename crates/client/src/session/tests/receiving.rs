@@ -154,6 +154,8 @@ fn posts_that_the_server_dropped_are_told_as_missed() {
     let told = stage.told();
     let [Event::Missed { missed, .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((missed.count, missed.cause), (Some(12), Cause::Slow));
+    let unknown = darkchat_proto::ChannelId::new([9; 32]);
+    stage.server(Kind::Notice(Notice::Dropped { channel: unknown, count: 1 }).into());
     stage.server(Kind::Notice(Notice::Draining).into());
     stage.server(Kind::Notice(Notice::Text("soon".to_owned())).into());
     assert_eq!(stage.told(), [Event::Draining, Event::Text("soon".to_owned())]);

@@ -244,3 +244,64 @@ fn we_say_that_we_are_here_again_after_a_reconnect_and_every_two_minutes() {
     stage.ok(req, Done::default());
     assert_eq!(heres(&mut stage), 1);
 }
+
+#[test]
+fn a_repeat_counts_as_much_as_the_first_try() {
+    let mut stage = Stage::quiet();
+    stage.give(Input::Connect);
+    stage.open(Announced { posts_per_s: 2, ..Announced::default() });
+    stage.server(Kind::Welcome(darkchat_proto::Welcome::default()).into());
+    let lobby = stage.join("lobby");
+    // The burst is 5 posts, and one a second comes after it.
+    for number in 0..4 {
+        stage.send(lobby, &number.to_string());
+        let (req, _) = stage.published().pop().expect("within the burst");
+        stage.ok(req, Done::default());
+    }
+    stage.send(lobby, "refused");
+    let (req, _) = stage.published().pop().expect("the last of the burst");
+    stage.no(req, Code::RateLimited, 1);
+    stage.pass(ms(999));
+    assert!(stage.published().is_empty());
+    stage.pass(ms(1));
+    let (req, _) = stage.published().pop().expect("the repeat");
+    stage.ok(req, Done::default());
+    stage.send(lobby, "next");
+    stage.pass(ms(999));
+    assert!(stage.published().is_empty());
+    stage.pass(ms(1));
+    assert_eq!(stage.published().len(), 1);
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_join_does_not_count_for_the_new_one() {
+    let mut stage = Stage::up();
+    let (_, lobby) = stage.wish_join("lobby");
+    let first = stage.sent().pop().expect("a join").req;
+    let ticket = stage.ticket();
+    stage.give(Input::Leave { ticket, channel: lobby });
+    let (again, _) = stage.wish_join("lobby");
+    let leave = stage.sent().pop().expect("a leave").req;
+    stage.ok(leave, Done::default());
+    let second = stage.sent().pop().expect("the new join").req;
+    stage.told();
+    stage.no(first, Code::Limit, 0);
+    assert_eq!(stage.told(), []);
+    stage.ok(second, Done::default());
+    assert_eq!(stage.told(), [Event::Joined { ticket: Some(again), channel: lobby, spread: false }]);
+}
+
+#[test]
+fn nothing_is_announced_while_there_is_nobody_to_hear_it() {
+    let mut stage = Stage::with(Stage::config());
+    stage.give(Input::Connect);
+    stage.welcome();
+    stage.join("lobby");
+    let (req, _) = stage.published().pop().expect("we are here");
+    stage.ok(req, Done::default());
+    stage.give(Input::Closed { why: Code::Truncated });
+    for _ in 0..300 {
+        stage.pass(ms(500));
+        assert!(stage.session.own.all_idle());
+    }
+}
