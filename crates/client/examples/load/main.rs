@@ -16,13 +16,14 @@
 //!
 //! `cargo xtask figures` starts it. Publishers and receivers are throw-away users.
 #![allow(clippy::print_stdout, reason = "a program that answers on stdout")]
+#![allow(clippy::disallowed_methods, reason = "a program that measures time")]
 
 mod raw;
 
 use bytes::Bytes;
 use darkchat_client::{Channel, Client, SendError, Sender, Sent};
 use darkchat_crypto::Identity;
-use darkchat_proto::ServerAddr;
+use darkchat_proto::{Code, ServerAddr};
 use darkchat_transport::Transport;
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::Ws;
@@ -147,8 +148,10 @@ impl Load {
             receiver.counts.entries.store(crowd.begun.load(Ordering::Relaxed), Ordering::Relaxed);
             crowd.readers.push(Arc::clone(&receiver.counts));
             tokio::spawn(async move {
-                if let Err(error) = receiver.read().await {
-                    println!("{{\"error\":\"a reader ended: {error}\"}}");
+                match receiver.read().await {
+                    Ok(Code::Ok | Code::Shutdown) => {}
+                    Ok(code) => println!("{{\"error\":\"a reader was sent away: {}\"}}", code.name()),
+                    Err(error) => println!("{{\"error\":\"a reader broke: {error}\"}}"),
                 }
             });
         }
