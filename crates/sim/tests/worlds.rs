@@ -39,7 +39,7 @@ struct Outcome {
     judged: u64,
 }
 
-/// Everything about a run follows from its seed.
+/// Everything about a run follows from its seed. In those with an odd number all faults end at some time.
 fn run(seed: u64, aloud: bool) -> Outcome {
     let mut rng = Rng::new(seed ^ 0x00DA_2C0A);
     let signing = if seed.is_multiple_of(20) { Signing::Real } else { Signing::StandIn };
@@ -50,12 +50,15 @@ fn run(seed: u64, aloud: bool) -> Outcome {
     let servers = build(&mut world, &mut rng);
     let mut run = Run { world, rng, servers, people: Vec::new(), texts: 0 };
     run.settle();
-    let rounds = 40 + run.rng.below(50);
+    let rounds = 30 + run.rng.below(40);
     for _ in 0..rounds {
         run.round();
     }
     if !seed.is_multiple_of(2) {
         run.recover();
+    }
+    if seed % 4 == 1 {
+        run.agree();
     }
     Outcome { hash: run.world.trace_hash(), steps: run.world.steps(), judged: run.world.judged() }
 }
@@ -216,7 +219,7 @@ impl Run {
         }
     }
 
-    /// All faults end: everybody comes back, hears everybody, and all servers agree.
+    /// All faults end: everybody comes back, and hears everybody.
     fn recover(&mut self) {
         self.world.calm_strangers();
         self.world.heal();
@@ -228,15 +231,20 @@ impl Run {
                 self.world.read_fast(*client);
             }
         }
-        let healed = self.world.now();
         self.world.run_for(secs(RECOVERY));
         self.world.assert_all_back();
         let in_vain = self.world.sent_in_vain();
         self.probe();
         assert_eq!(self.world.sent_in_vain(), in_vain, "no server is sent what nobody there wants");
-        self.world.run_for(secs(AGREEMENT.0 + AGREEMENT.1 - RECOVERY));
-        self.world.assert_agree(healed + secs(AGREEMENT.0));
         self.world.assert_nothing_pending();
+    }
+
+    /// Later: all servers hold the same of each other. Said after [`recover`](Self::recover).
+    fn agree(&mut self) {
+        self.world.run_for(secs(AGREEMENT.0 - RECOVERY));
+        let settled = self.world.now();
+        self.world.run_for(secs(AGREEMENT.1));
+        self.world.assert_agree(settled);
     }
 
     /// Everybody says one word in every channel that it is in, and everybody else in it hears that once.
@@ -264,20 +272,31 @@ impl Run {
     }
 }
 
-#[test]
-fn many_worlds_keep_every_promise() {
-    let outcomes: Vec<Outcome> = (0..SEEDS).map(|seed| run(seed, false)).collect();
-    let judged: u64 = outcomes.iter().map(|outcome| outcome.judged).sum();
-    let steps: u64 = outcomes.iter().map(|outcome| outcome.steps).sum();
-    println!("{SEEDS} worlds, {steps} steps, {judged} promised deliveries");
-    assert!(judged > SEEDS * 500, "too little was promised to mean anything: {judged}");
-    for seed in (0..SEEDS).step_by(20) {
-        assert_eq!(
-            run(seed, false),
-            outcomes[usize::try_from(seed).unwrap()],
-            "seed {seed} runs differently"
-        );
+/// Runs these seeds, and some of them twice.
+#[expect(clippy::print_stdout, reason = "how much was simulated is worth a line")]
+fn run_all(seeds: impl Iterator<Item = u64>) {
+    let (mut worlds, mut steps, mut judged) = (0, 0, 0);
+    for seed in seeds {
+        let outcome = run(seed, false);
+        if seed % 40 < 2 {
+            assert_eq!(run(seed, false), outcome, "seed {seed} runs differently the second time");
+        }
+        worlds += 1;
+        steps += outcome.steps;
+        judged += outcome.judged;
     }
+    println!("{worlds} worlds, {steps} steps, {judged} promised deliveries");
+    assert!(judged > worlds * 100, "too little was promised to mean anything: {judged}");
+}
+
+#[test]
+fn many_worlds_keep_every_promise_while_faults_last() {
+    run_all((0..SEEDS).step_by(2));
+}
+
+#[test]
+fn many_worlds_recover_when_faults_end() {
+    run_all((1..SEEDS).step_by(2));
 }
 
 /// Runs one world aloud: `DARKCHAT_SEED=7 cargo test -p darkchat-sim --test worlds replay -- --nocapture`.
