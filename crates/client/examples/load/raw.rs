@@ -14,11 +14,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Channels that one `Join` names.
 const JOIN: usize = 1_024;
 /// Posts whose number of entries is remembered, so that one receiver reads a post for all.
 const REMEMBERED: usize = 4_096;
+
+/// Time between two signs of life.
+const PING: Duration = Duration::from_secs(30);
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -144,13 +149,21 @@ impl Receiver {
         }
     }
 
-    /// Reads to the end of the link; why it ended.
+    /// Reads to the end of the link; why it ended. Shows the server that it lives, as every client must.
     pub(crate) async fn read(mut self) -> Result<Code, Failure> {
-        while let Some(heard) = self.next().await? {
-            if let Heard::Goodbye(goodbye) = heard {
-                return Ok(goodbye.code);
+        let mut beat = Instant::now() + PING;
+        loop {
+            if Instant::now() >= beat {
+                beat = Instant::now() + PING;
+                self.send(&Kind::Ping { nonce: 1, acked: 0 }.into()).await?;
+            }
+            if let Ok(heard) = timeout_at(beat, self.next()).await {
+                match heard? {
+                    Some(Heard::Goodbye(goodbye)) => return Ok(goodbye.code),
+                    Some(_) => {}
+                    None => return Ok(Code::Truncated),
+                }
             }
         }
-        Ok(Code::Truncated)
     }
 }

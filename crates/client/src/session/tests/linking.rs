@@ -225,7 +225,13 @@ fn what_a_lost_link_did_not_take_is_not_what_the_next_one_begins_with() {
     stage.open(Announced::default());
     assert_eq!(stage.sent(), []);
     stage.server(Kind::Welcome(Welcome::default()).into());
-    assert!(matches!(stage.sent()[..], [Frame { kind: Kind::Join { .. }, .. }]));
+    stage.flushing = true;
+    let [Frame { req, kind: Kind::Join { .. }, .. }] = stage.sent()[..] else {
+        panic!("a join, and nothing else")
+    };
+    stage.ok(req, darkchat_proto::Done::default());
+    let numbers: Vec<u64> = stage.published().iter().map(|(_, post)| post.seq).collect();
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>(), "and then all that has no answer, in order");
 }
 
 trait IntoFrame {
