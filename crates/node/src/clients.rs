@@ -5,7 +5,9 @@ use crate::link::Verdict;
 use crate::router::Incoming;
 use crate::session::{MAX_CHANNELS, Pace, Session};
 use crate::{Event, LinkId, Node, Output, Received, RefusedFor};
-use darkchat_proto::{ChannelId, Code, DeviceId, Done, Frame, Kind, Refusal, SessionId, UserId, Welcome};
+use darkchat_proto::{
+    ChannelId, Code, DeviceId, Done, Features, Frame, Kind, Refusal, SessionId, UserId, Welcome,
+};
 
 impl Node {
     /// A client's link is complete and admitted.
@@ -41,8 +43,7 @@ impl Node {
                 self.publish(link, Incoming { req, channel, post: Some(&post), deliver, digest });
             }
             Received::SealedPublish { req, channel, stream: _, seq: _, deliver, digest } => {
-                let sealed = darkchat_proto::Features::SEALED;
-                if self.links.get(link).is_some_and(|link| link.about.features.contains(sealed)) {
+                if self.links.get(link).is_some_and(|link| link.about.features.contains(Features::SEALED)) {
                     self.publish(link, Incoming { req, channel, post: None, deliver, digest });
                 } else {
                     self.cx.stats.refuse(RefusedFor::Malformed);
@@ -109,14 +110,11 @@ impl Node {
         if !self.pace(link, req, channels.len()) {
             return;
         }
-        let Err(code) = self.take_into(link, channels) else {
-            return if wait_spread {
-                self.await_spread(link, req, channels);
-            } else {
-                self.reply(link, req, Kind::Ok(Done::default()));
-            };
-        };
-        self.refuse(link, req, code, 0);
+        match self.take_into(link, channels) {
+            Err(code) => self.refuse(link, req, code, 0),
+            Ok(()) if wait_spread => self.await_spread(link, req, channels),
+            Ok(()) => self.reply(link, req, Kind::Ok(Done::default())),
+        }
     }
 
     /// Takes a session into channels, into all or into none.
