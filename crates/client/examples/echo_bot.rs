@@ -1,5 +1,5 @@
 //! A bot that answers what others say to it: it reads until it is told to stop, and loses nothing silently.
-#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use darkchat_client::{Client, Payload, Received};
 use darkchat_crypto::Identity;

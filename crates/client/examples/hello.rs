@@ -1,5 +1,5 @@
 //! Two users say hello: a server and two clients in one process, with no network.
-#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use darkchat_client::{Client, Received};
 use darkchat_crypto::Identity;

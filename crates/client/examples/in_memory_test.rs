@@ -1,7 +1,7 @@
 //! How to test a program that talks: server, users and a lost server in one process, with neither network nor sleep.
 //!
 //! Run it as a program; in a project of yours, its parts are `#[tokio::test]`s.
-#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use darkchat_client::{Cause, Client, Received, State};
 use darkchat_crypto::Identity;

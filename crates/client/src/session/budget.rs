@@ -173,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn time_that_passes_in_steps_below_a_millisecond_counts_as_well() {
+        let mut budgets = Budgets::new(&Announced::default(), Time::ZERO);
+        let mut goes = |now| {
+            let ready = budgets.post_at(now, 1, 100) <= now;
+            if ready {
+                budgets.take_post(1, 100);
+            }
+            ready
+        };
+        while goes(Time::ZERO) {}
+        let steps = (0..20_000).map(|step| Time::new(Duration::from_micros(step * 100)));
+        assert_eq!(steps.filter(|now| goes(*now)).count(), 35, "18 a second, for just under two");
+    }
+
+    #[test]
     fn here_takes_a_quarter_of_the_posts_at_most() {
         let mut budgets = Budgets::new(&Announced::default(), Time::ZERO);
         let burst = (0..1_000).take_while(|_| budgets.take_here(Time::ZERO).is_ok()).count();
