@@ -27,8 +27,8 @@ const EXTRA_SENDS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Check {
     pub(crate) posts: Posts,
-    /// The bytes that receivers may get, as their authors' servers took them.
-    delivers: BTreeMap<Bytes, u64>,
+    /// The bytes that receivers may get, as their authors' servers took them: a number, and the connection if known.
+    delivers: BTreeMap<Bytes, (u64, Option<usize>)>,
     /// When each of them was sent to a client's link last: server, link, post.
     sent: BTreeMap<(usize, LinkId, u64), Time>,
     /// When a fault began or ended last, or a link between honest servers came or went; may lie ahead.
@@ -55,9 +55,9 @@ impl Check {
     }
 
     /// These bytes may reach members of their channel.
-    pub(crate) fn carried(&mut self, deliver: &Bytes) {
+    pub(crate) fn carried(&mut self, deliver: &Bytes, connection: Option<usize>) {
         let number = u64::try_from(self.delivers.len()).unwrap_or(u64::MAX);
-        self.delivers.entry(Bytes::copy_from_slice(deliver)).or_insert(number);
+        self.delivers.entry(Bytes::copy_from_slice(deliver)).or_insert((number, connection));
     }
 }
 
@@ -144,9 +144,12 @@ impl World {
                     "server {server} sends {link:?} a post of a channel that it did not join"
                 ));
             }
-            let Some(number) = self.check.delivers.get(body).copied() else {
+            let Some((number, origin)) = self.check.delivers.get(body).copied() else {
                 self.broken(&format!("server {server} delivers bytes that nobody published, head {head:?}"));
             };
+            if origin == Some(*connection) {
+                self.broken(&format!("server {server} sends {link:?} its own post"));
+            }
             let before = self.check.sent.insert((server, *link, number), self.now);
             if before.is_some_and(|before| self.now.saturating_since(before) < SEEN) {
                 self.broken(&format!("server {server} sends {link:?} a post twice"));
@@ -223,7 +226,8 @@ impl World {
             self.check_wished(client, &published);
         }
         if self.check.posts.add(id, published) {
-            self.check.carried(deliver);
+            let connection = client.and_then(|client| self.users[client].connection);
+            self.check.carried(deliver, connection);
             self.after(AFTER, Event::Judge { post: id });
         }
     }

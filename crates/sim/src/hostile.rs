@@ -118,7 +118,7 @@ impl World {
         }
         // What a stranger makes is what servers may carry on: they do not check all of it, receivers do.
         if let Ok(Frame { kind: Kind::Route(route), .. }) = Frame::decode(whole.clone().freeze()) {
-            self.check.carried(&route.payload);
+            self.check.carried(&route.payload, None);
         }
         let mut run = BytesMut::new();
         put_prefix(whole.len(), &mut run);
