@@ -141,20 +141,18 @@ impl Places {
 
     /// The next thing to tell.
     pub(crate) async fn next(&mut self) -> Item {
-        loop {
-            tokio::select! {
-                biased;
-                Some(outcome) = self.saying.next() => return Item::Said(outcome),
-                Some((channel, joined)) = self.joining.next() => match joined {
-                    Ok(joined) => return self.joined(channel, joined),
-                    Err(error) => return Item::NotJoined(channel, error),
-                },
-                Some(item) = self.items.recv() => {
-                    if matches!(item, Item::Left(_)) {
-                        self.leaving = self.leaving.saturating_sub(1);
-                    }
-                    return item;
+        tokio::select! {
+            biased;
+            Some(outcome) = self.saying.next() => Item::Said(outcome),
+            Some((channel, joined)) = self.joining.next() => match joined {
+                Ok(joined) => self.joined(channel, joined),
+                Err(error) => Item::NotJoined(channel, error),
+            },
+            Some(item) = self.items.recv() => {
+                if matches!(item, Item::Left(_)) {
+                    self.leaving = self.leaving.saturating_sub(1);
                 }
+                item
             }
         }
     }
