@@ -462,3 +462,32 @@ fn a_client_whose_link_falls_silent_finds_its_way_back_and_is_told_what_it_misse
     world.assert_heard(bob, "three");
     assert!(world.missed(bob) > 0);
 }
+
+#[test]
+fn a_reader_that_stops_costs_its_server_a_bounded_queue_and_hears_how_much_it_missed() {
+    let mut world = World::new(23);
+    let [a] = world.line();
+    let stopped = world.add_client(a);
+    let writers: Vec<_> = (0..12).map(|_| world.add_client(a)).collect();
+    world.join(stopped, "lobby");
+    world.run_for(secs(6));
+    for writer in &writers {
+        world.join(*writer, "lobby");
+    }
+    world.run_for(secs(6));
+    world.read_slowly(stopped, 1);
+    let long = "x".repeat(14_000);
+    for number in 0..40 {
+        for writer in &writers {
+            world.send(*writer, "lobby", &format!("{number} {long}"));
+        }
+        world.run_for(millis(100));
+        let longest = world.stats(a).map_or(0, |stats| stats.sizes.longest_queue);
+        assert!(longest <= 1 << 20, "{longest}");
+    }
+    let dropped = world.stats(a).map(|stats| stats.dropped);
+    assert!(dropped.is_some_and(|dropped| dropped.contains_key(&darkchat_node::DroppedFor::QueueFull)));
+    world.read_fast(stopped);
+    world.run_for(secs(30));
+    assert!(world.missed(stopped) > 0);
+}
