@@ -242,10 +242,17 @@ impl Server {
     }
 }
 
-/// The client program with a throw-away key.
+/// The client program with a throw-away key, for whom every server is new.
+///
+/// A folder that clients share would remember each port with the key of the server that had it, and refuse the next
+/// server that gets the same one.
 pub(crate) fn client(server: &str) -> Command {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("client-{}-{number}", std::process::id()));
+    drop(std::fs::remove_dir_all(&home));
     let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
-    command.args(["--ephemeral", "--server", server]);
+    command.args(["--ephemeral", "--server", server]).env("DARKCHAT_HOME", home);
     command
 }
 
