@@ -27,7 +27,7 @@ const STEPS: [Step; 11] = [
     ("features", features),
     ("doc", documentation),
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
-    ("test", |root| cargo(root, &["test", "--workspace", "--locked"])),
+    ("test", |root| cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"])),
     ("vectors", foreign_vectors),
     ("deny", deny),
     ("flags", documented_flags),
