@@ -50,7 +50,7 @@ fn run(seed: u64, aloud: bool) -> Outcome {
     let servers = build(&mut world, &mut rng);
     let mut run = Run { world, rng, servers, people: Vec::new(), texts: 0 };
     run.settle();
-    let rounds = 30 + run.rng.below(40);
+    let rounds = 22 + run.rng.below(32);
     for _ in 0..rounds {
         run.round();
     }
