@@ -1,5 +1,7 @@
 //! The client's commands as scripts use them: output, exit codes, pipes, key files.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 mod common;
 
 use common::{Folder, Kind, Program, Server, client, heard, listen, send};
