@@ -92,8 +92,13 @@ async fn serve<F>(
         return;
     };
     match opened.unwrap_or(Err(Late::Overdue)) {
-        Ok((link, established)) => {
-            link::start(&shared, link, established, Origin::Accepted(accept, present)).await;
+        Ok(opened) => {
+            let origin = Origin::Accepted(accept, present);
+            Box::pin(async {
+                let (link, established) = *opened;
+                link::start(&shared, link, established, origin).await;
+            })
+            .await;
         }
         Err(why) => {
             tracing::debug!(%remote, why = %Shown(&why), "no link");
@@ -121,7 +126,7 @@ impl Late {
     }
 }
 
-async fn handshake<F>(shared: &Shared, accept: Accept, link: F) -> Result<(Link, Established), Late>
+async fn handshake<F>(shared: &Shared, accept: Accept, link: F) -> Result<Box<(Link, Established)>, Late>
 where
     F: Future<Output = io::Result<Link>>,
 {
@@ -131,6 +136,10 @@ where
         Ok::<_, OpenError>((link, message1))
     };
     let (mut link, message1) = timeout(FIRST_BYTE, first).await.map_err(|_| Late::Overdue)??;
-    let established = open::respond(shared, &mut link, accept, message1).await?;
-    Ok((link, established))
+    // In a box of its own, so that a stranger who has said nothing yet does not hold room for the cryptography.
+    Box::pin(async move {
+        let established = open::respond(shared, &mut link, accept, message1).await?;
+        Ok(Box::new((link, established)))
+    })
+    .await
 }
