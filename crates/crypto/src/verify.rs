@@ -1,7 +1,9 @@
 //! Signatures checked strictly, and the proof that they were. Source: `docs/protocol.md`, sections 2 and 11.1.
 
 use crate::{SignRequest, sign};
-use darkchat_proto::{Bundle, DecodeError, InterestShard, Network, Post, ServerRecord, Signature, Signed};
+use darkchat_proto::{
+    Bundle, Code, DecodeError, InterestShard, Network, Post, ServerRecord, Signature, Signed,
+};
 use ed25519_dalek::VerifyingKey;
 use std::ops::Deref;
 
@@ -15,6 +17,17 @@ pub enum VerifyError {
     /// The key that the body names did not sign it, for this purpose, in this network; or the key is weak.
     #[error("bad signature")]
     BadSignature,
+}
+
+impl VerifyError {
+    /// The code that this fault has on the wire.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Malformed(error) => error.code(),
+            Self::BadSignature => Code::BadSignature,
+        }
+    }
 }
 
 /// A decoded body whose signature was found good, by the key that the body itself names.

@@ -280,9 +280,6 @@ impl From<DecodeError> for Fault {
 
 impl From<VerifyError> for Fault {
     fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Malformed(error) => error.into(),
-            _ => Self(Code::BadSignature),
-        }
+        Self(error.code())
     }
 }
