@@ -170,6 +170,7 @@ impl Node {
                 }
                 self.map.set_own(*record, signed.clone());
                 self.flood_record(&signed, None);
+                self.send_stranded();
             }
             Some(Signing::Shard(shard, body)) => {
                 let signed = Signed { body, sig }.encode();

@@ -21,6 +21,8 @@ pub struct Config {
     pub max_peers: usize,
     /// The memory that the server may take, in bytes; send queues take at most a quarter.
     pub memory_budget: usize,
+    /// What may wait for a destination that was there until just now, in bytes; 0 turns that off.
+    pub limbo_bytes: usize,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             max_clients: 10_000,
             max_peers: 32,
             memory_budget: 512 << 20,
+            limbo_bytes: 4 << 20,
         }
     }
 }

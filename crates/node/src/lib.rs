@@ -46,7 +46,7 @@
 //! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
 //! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
-//! `peers` whom to dial, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
+//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
@@ -56,9 +56,11 @@ mod clients;
 mod config;
 mod context;
 mod event;
+mod hop;
 mod input;
 mod interest;
 mod joins;
+mod limbo;
 mod limits;
 mod link;
 mod links;
@@ -66,6 +68,7 @@ mod map;
 mod output;
 mod peers;
 mod queue;
+mod reroute;
 mod retell;
 mod rng;
 mod router;
@@ -91,6 +94,7 @@ use context::Context;
 use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
 use interest::Interest;
 use joins::Joins;
+use limbo::Limbo;
 use link::{About, Links};
 use links::Arrival;
 use map::Map;
@@ -99,6 +103,7 @@ use retell::Retell;
 use router::Router;
 use session::{Session, Sessions};
 use spread::Dones;
+use std::time::Duration;
 use sync::Sync;
 
 /// A link: the driver counts them up and never uses one again.
@@ -136,6 +141,7 @@ pub struct Node {
     dones: Dones,
     joins: Joins,
     retell: Retell,
+    limbo: Limbo,
     draining: bool,
 }
 
@@ -158,6 +164,7 @@ impl Node {
             dones: Dones::default(),
             joins: Joins::default(),
             retell: Retell::default(),
+            limbo: Limbo::new(config.limbo_bytes),
             draining: false,
             config,
         }
@@ -202,6 +209,7 @@ impl Node {
             self.dones.deadline(),
             self.joins.deadline(),
             self.retell.deadline(),
+            self.limbo.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -226,6 +234,7 @@ impl Node {
             waiting_joins: self.joins.len(),
             held_records: self.sync.held_len(),
             pinned: self.peers.pinned_len(),
+            limbo_bytes: self.limbo.bytes(),
         };
         Stats {
             sizes,
@@ -241,9 +250,9 @@ impl Node {
     pub fn peers(&self) -> Vec<PeerRow> {
         let row = |(link, peer): (LinkId, &Peer)| {
             self.peers.router_of(link)?;
-            let About { remote: addr, since, .. } = &*self.links.get(link)?.about;
-            let (server, outbound) = (peer.server, peer.outbound);
-            Some(PeerRow { link, server, addr: addr.clone(), outbound, since: *since })
+            let about = &*self.links.get(link)?.about;
+            let (addr, since, round_trip) = (about.remote.clone(), about.since, about.round_trip());
+            Some(PeerRow { link, server: peer.server, addr, outbound: peer.outbound, since, round_trip })
         };
         self.peers.iter().filter_map(row).collect()
     }
@@ -286,6 +295,8 @@ pub struct PeerRow {
     pub outbound: bool,
     /// Since when the link is up.
     pub since: Time,
+    /// The time of a way there and back, smoothed; `None` until it was measured.
+    pub round_trip: Option<Duration>,
 }
 
 /// A user's program that is connected, for the operator.

@@ -5,8 +5,9 @@ mod send;
 pub(crate) use send::{Outcome, Targets};
 
 use crate::context::Context;
+use crate::hop::Hop;
 use crate::queue::{Item, Owed, Queue};
-use crate::{DroppedFor, LinkId, Output};
+use crate::{DroppedFor, LinkId, Output, SendClass};
 
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -52,7 +53,9 @@ pub(crate) enum LinkKind {
 struct Sent {
     at: Time,
     bytes: usize,
+    /// What it is, if nobody has to count it; else that is known when the neighbour has counted it.
     owed: Owed,
+    is_route: bool,
 }
 
 /// What is rarely looked at of a link: it stands apart, so that a fan-out touches little memory for each link.
@@ -71,6 +74,15 @@ pub(crate) struct About {
     slow: bool,
     /// It closes for this reason when nothing waits any more, at the latest at that time.
     finish: Option<(Code, Time)>,
+    /// The hop to another server; clients count nothing.
+    hop: Option<Box<Hop>>,
+}
+
+impl About {
+    /// The round trip to another server, once it was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.hop.as_deref().and_then(Hop::round_trip)
+    }
 }
 
 /// One link.
@@ -91,6 +103,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    fn hop(&self) -> Option<&Hop> {
+        self.about.hop.as_deref()
+    }
+
     const fn window(&self) -> usize {
         if matches!(self.kind, LinkKind::Peer) { WINDOW_PEER } else { WINDOW_CLIENT }
     }
@@ -99,9 +115,10 @@ impl Link {
         if matches!(self.kind, LinkKind::Peer) { QUEUE_PEER } else { QUEUE_CLIENT }
     }
 
-    /// What waits here and with the driver, in bytes.
-    const fn held(&self) -> usize {
-        self.queue.bytes().saturating_add(self.in_flight)
+    /// What waits here, with the driver and for the neighbour to count it, in bytes.
+    fn held(&self) -> usize {
+        let kept = self.hop().map_or(0, Hop::held);
+        self.queue.bytes().saturating_add(self.in_flight).saturating_add(kept)
     }
 
     fn fits(&self, len: usize) -> bool {
@@ -110,13 +127,26 @@ impl Link {
         few && self.held().saturating_add(len) <= self.max_bytes()
     }
 
-    const fn has_window(&self, len: usize) -> bool {
-        self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window()
+    /// Whether there is room with the driver, and for a route also among those that are not counted yet. Shards never
+    /// wait for that: what counts for us may stand behind one of them.
+    fn has_window(&self, item: &Item) -> bool {
+        let len = item.len();
+        let counted = item.is_route && item.class != SendClass::Control;
+        let may_keep = !counted || self.hop().is_none_or(|hop| hop.has_room(len));
+        may_keep && (self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window())
     }
 
     /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
-    fn takes_now(&self, len: usize) -> bool {
-        self.queue.is_empty() && self.has_window(len) && self.sent.len() < QUEUE_CLIENT_FRAMES && self.is_up()
+    fn takes_now(&self, item: &Item) -> bool {
+        self.queue.is_empty()
+            && self.has_window(item)
+            && self.sent.len() < QUEUE_CLIENT_FRAMES
+            && self.is_up()
+    }
+
+    /// Whether nothing waits, and the neighbour has counted all that it was sent.
+    fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.hop().is_none_or(Hop::is_empty)
     }
 
     fn is_up(&self) -> bool {
@@ -125,6 +155,12 @@ impl Link {
 
     const fn ping_after(&self) -> Duration {
         if matches!(self.kind, LinkKind::Peer) { PING_PEER } else { PING_CLIENT }
+    }
+
+    /// What the next ping is counted from: a client is asked when we sent it nothing else, a neighbour always, which
+    /// measures the round trip.
+    fn last_ping(&self) -> Time {
+        self.hop().map_or(self.last_sent, Hop::pinged)
     }
 
     const fn dead_after(&self) -> Duration {
@@ -148,8 +184,9 @@ impl Link {
     fn next_wake(&self) -> Time {
         let aged = if self.kind == LinkKind::Peer { self.queue.oldest_channel() } else { None };
         let waits = [self.stuck_since(), aged].into_iter().flatten().map(|at| at + QUEUE_AGE);
-        let life = [self.last_sent + self.ping_after(), self.last_received + self.dead_after()];
-        waits.chain(life).chain(self.about.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
+        let life = [self.last_ping() + self.ping_after(), self.last_received + self.dead_after()];
+        let hop = self.hop().and_then(Hop::deadline);
+        waits.chain(life).chain(hop).chain(self.about.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
     }
 }
 
@@ -214,6 +251,7 @@ impl Links {
             dropped: 0,
             slow: false,
             finish: None,
+            hop: (kind == LinkKind::Peer).then(|| Box::new(Hop::new(now))),
         };
         let link = Link {
             kind,
@@ -313,21 +351,28 @@ impl Links {
             return Verdict::Close(Code::SlowConsumer);
         }
         if link.kind == LinkKind::Peer {
+            if link.hop().and_then(Hop::dead_at).is_some_and(|at| at <= now) {
+                return Verdict::Close(Code::Timeout);
+            }
             self.expire(cx, id);
+            self.tell_count(cx, id);
         }
         let pings =
-            self.get(id).is_some_and(|link| now.saturating_since(link.last_sent) >= link.ping_after());
-        if pings {
-            let nonce = cx.rng.next_u64();
-            let verdict = self.send(cx, id, &Frame::from(Kind::Ping { nonce, acked: 0 }));
-            if verdict != Verdict::Fine {
-                return verdict;
-            }
-        }
+            self.get(id).is_some_and(|link| now.saturating_since(link.last_ping()) >= link.ping_after());
+        let verdict = if pings { self.ping(cx, id) } else { Verdict::Fine };
         if let Some(slot) = self.slot(id) {
             self.arm(slot);
         }
-        Verdict::Fine
+        verdict
+    }
+
+    /// Asks the other side for a sign of life.
+    pub(crate) fn ping(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
+        let nonce = cx.rng.next_u64();
+        if let Some(hop) = self.hop_mut(id) {
+            hop.ping(cx.now, nonce);
+        }
+        self.send(cx, id, &Frame::from(Kind::Ping { nonce, acked: 0 }))
     }
 
     /// Closes a link: what waits is given up, what is out is written first, then the goodbye.
@@ -372,7 +417,7 @@ impl Links {
     pub(crate) fn finish(&mut self, cx: &mut Context, id: LinkId, code: Code) -> Verdict {
         let Some(slot) = self.slot(id) else { return Verdict::Fine };
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        if link.queue.is_empty() {
+        if link.is_done() {
             return Verdict::Close(code);
         }
         link.about.finish = Some((code, cx.now + DRAIN_TIME));
@@ -380,11 +425,20 @@ impl Links {
         Verdict::Fine
     }
 
-    /// What waited for a link that gives way to another with the same peer.
-    pub(crate) fn take_queue(&mut self, id: LinkId) -> impl Iterator<Item = Item> + use<> {
-        let queue = self.get_mut(id).map(|link| std::mem::take(&mut link.queue)).unwrap_or_default();
-        self.held = self.held.saturating_sub(queue.bytes());
-        queue.into_items()
+    /// The routes that a neighbour has not counted, and those that wait for it, in their order: its link is over.
+    ///
+    /// Their copies are still owed. Nothing else that waits is a copy.
+    pub(crate) fn take_routes(&mut self, cx: &mut Context, id: LinkId) -> Vec<Item> {
+        let Some(link) = self.get_mut(id) else { return Vec::new() };
+        let before = link.held();
+        let Some(hop) = &mut link.about.hop else { return Vec::new() };
+        let mut routes: Vec<Item> = hop.take().collect();
+        cx.stats.resent += u64::try_from(routes.len()).unwrap_or(u64::MAX);
+        let waiting = std::mem::take(&mut link.queue).into_items();
+        routes.extend(waiting.filter(|item| item.is_route));
+        let after = link.held();
+        self.held = self.held.saturating_sub(before).saturating_add(after);
+        routes
     }
 
     /// What waits for a link, here and with the driver, in bytes; without end for one that is not up.

@@ -2,9 +2,10 @@
 
 use crate::link::{LinkKind, NewLink, Verdict};
 use crate::peers::Peer;
+use crate::queue::Item;
 use crate::{Accept, DialId, Event, LinkId, Node, Output, Received};
 use darkchat_crypto::Authenticated;
-use darkchat_proto::{Addr, Code, Goodbye, ServerId};
+use darkchat_proto::{Addr, Code, Frame, Goodbye, Kind, ServerId};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -108,6 +109,10 @@ impl Node {
         let Some(kind) = self.links.kind(link) else { return };
         self.links.heard(self.cx.now, link);
         if self.links.is_finishing(link) {
+            // A neighbour that counts what it got lets the link end early.
+            if let Received::Other(Frame { kind: Kind::LinkAck { received }, .. }) = frame {
+                self.counted(link, received);
+            }
             return;
         }
         match kind {
@@ -125,8 +130,9 @@ impl Node {
     }
 
     pub(crate) fn closed(&mut self, link: LinkId, why: Code) {
+        let routes = self.links.take_routes(&mut self.cx, link);
         let Some((_, why)) = self.links.closed(&mut self.cx, link, why) else { return };
-        self.gone(link, why);
+        self.gone(link, why, routes);
     }
 
     /// Closes a link and says why.
@@ -149,14 +155,16 @@ impl Node {
         if self.links.kind(link).is_none() {
             return;
         }
+        let routes = self.links.take_routes(&mut self.cx, link);
         self.links.close(&mut self.cx, link, code, goodbye);
-        self.gone(link, code);
+        self.gone(link, code, routes);
     }
 
     /// Whoever was at a link is not there any more. The first time counts.
-    fn gone(&mut self, link: LinkId, why: Code) {
+    fn gone(&mut self, link: LinkId, why: Code, routes: Vec<Item>) {
         self.client_down(link, why);
         self.server_down(link, why);
+        self.strand(routes);
     }
 
     pub(crate) fn timeout(&mut self) {
@@ -176,6 +184,7 @@ impl Node {
         self.sync_due();
         self.announce_due();
         self.expire_spread();
+        self.expire_limbo();
         self.dial_due();
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Item {
     pub(crate) owed: Owed,
     /// The channel of a post to sessions, for the notice if it is dropped.
     pub(crate) channel: Option<Arc<ChannelId>>,
+    /// Whether it is a `Route`, which the neighbour counts.
+    pub(crate) is_route: bool,
 }
 
 /// The source of what the node says itself; no link has this id.
@@ -54,7 +56,8 @@ pub(crate) const OURSELVES: LinkId = LinkId(u64::MAX);
 impl Item {
     /// A frame of our own that is not a message.
     pub(crate) const fn control(head: Bytes, body: Bytes) -> Self {
-        Self { head, body, class: SendClass::Control, source: OURSELVES, owed: Owed::Nothing, channel: None }
+        let (class, source, owed) = (SendClass::Control, OURSELVES, Owed::Nothing);
+        Self { head, body, class, source, owed, channel: None, is_route: false }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -95,8 +98,8 @@ impl Turns {
         source.items.push_back((at, item));
     }
 
-    fn next_len(&self) -> Option<usize> {
-        self.sources.get(self.order.front()?)?.items.front().map(|(_, item)| item.len())
+    fn next(&self) -> Option<&Item> {
+        self.sources.get(self.order.front()?)?.items.front().map(|(_, item)| item)
     }
 
     fn pop(&mut self) -> Option<Item> {
@@ -210,9 +213,9 @@ impl Queue {
         self.classes.get_or_insert_default().class(item.class).push(at, item);
     }
 
-    /// How long the next one to send is, in bytes.
-    pub(crate) fn next_len(&self) -> Option<usize> {
-        self.classes.as_ref()?.in_order().find_map(Turns::next_len)
+    /// The next one to send.
+    pub(crate) fn next(&self) -> Option<&Item> {
+        self.classes.as_ref()?.in_order().find_map(Turns::next)
     }
 
     /// The next one to send.

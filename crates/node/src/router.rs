@@ -32,6 +32,7 @@ pub(crate) struct Incoming<'a> {
 }
 
 /// A route that arrived, or begins here.
+#[derive(Debug, Clone)]
 pub(crate) struct Travelling {
     pub(crate) head: RouteHead,
     pub(crate) payload: Bytes,
@@ -107,7 +108,8 @@ impl Node {
         }
         let (head, body) = Frame::from(Kind::Deliver(deliver)).encode_split();
         let class = SendClass::Channel;
-        let item = Item { head, body, class, source, owed: Owed::Session, channel: Some(channel) };
+        let (owed, channel) = (Owed::Session, Some(channel));
+        let item = Item { head, body, class, source, owed, channel, is_route: false };
         self.cx.stats.owe(u64::try_from(targets.ids.len()).unwrap_or(u64::MAX));
         Ok(self.links.fan_out(&mut self.cx, &targets, item))
     }
@@ -202,9 +204,10 @@ impl Node {
                 Some(next) => groups.entry(next).or_default().push(to),
                 None => {
                     hops.lose();
-                    if counts {
-                        self.cx.stats.drop_new(1, DroppedFor::NoRoute);
-                    }
+                    self.without_way(
+                        to,
+                        &Travelling { head: head.clone(), payload: payload.clone(), source, from },
+                    );
                 }
             }
         }
@@ -239,7 +242,7 @@ impl Node {
         let source = if class == SendClass::Control { OURSELVES } else { source };
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
-        let item = Item { head, body, class, source, owed, channel: None };
+        let item = Item { head, body, class, source, owed, channel: None, is_route: true };
         self.send_item(link, item)
     }
 }

@@ -1,6 +1,6 @@
 //! What other servers ask for, and the dials that the operator wants. Source: `docs/protocol.md`, sections 9.5 and 11.3.
 
-use crate::link::Outcome;
+use crate::link::{Outcome, Verdict};
 use crate::peers::Pair;
 use crate::queue::Item;
 use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
@@ -32,16 +32,18 @@ impl Node {
         }
         self.cx.event(Event::PeerUp { link, peer: server, addr, outbound });
         self.cx.out.push_back(Output::Check { links: vec![link], every: CHECK_EVERY });
+        if let Verdict::Close(code) = self.links.ping(&mut self.cx, link) {
+            return self.close(link, code);
+        }
         self.map.link_up(&server);
         self.map_changed();
         self.begin_sync(link);
         self.announce_soon();
     }
 
-    /// What waited for the older link goes over the newer one; nothing of it is lost.
+    /// What the other side has not counted on the older link goes over the newer one; nothing of it is lost.
     fn hand_over(&mut self, older: LinkId, newer: LinkId) {
-        let items: Vec<Item> = self.links.take_queue(older).collect();
-        for item in items {
+        for item in self.links.take_routes(&mut self.cx, older) {
             self.send_item(newer, item);
         }
         self.close(older, Code::Conflict);
@@ -81,6 +83,7 @@ impl Node {
             Received::Shard { shard, signed } => self.shard(link, shard, &signed),
             Received::Route { head, payload, digest, check, channel } => {
                 self.route(link, router::Received { head, payload, digest, check, channel });
+                self.links.count(&mut self.cx, link);
             }
             Received::Refused { code, .. } => self.server_refused(link, code),
             Received::Other(frame) => self.server_says(link, frame),
@@ -106,7 +109,9 @@ impl Node {
     fn server_refused(&mut self, link: LinkId, code: Code) {
         match code {
             Code::BadFrame | Code::TooLarge => self.close(link, code),
+            // Only routes are metered: one that is over the budget was read, and so it counts.
             Code::RateLimited => {
+                self.links.count(&mut self.cx, link);
                 self.cx.stats.refuse(RefusedFor::Rate);
                 self.cx.refused(link, code);
             }
@@ -143,14 +148,26 @@ impl Node {
                 }
                 self.reply(link, req, Kind::Ok(Done::default()));
             }
-            Kind::Ok(_) | Kind::Error(_) | Kind::Pong { .. } => {}
-            Kind::LinkAck { .. } | Kind::DialBack { .. } | Kind::Complaint { .. } => {
+            Kind::LinkAck { received } => {
+                self.counted(link, received);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::Pong { nonce, acked: _ } => self.links.pong(self.cx.now, link, nonce),
+            Kind::Ok(_) | Kind::Error(_) => {}
+            Kind::DialBack { .. } | Kind::Complaint { .. } => {
                 if req != 0 {
                     self.reply_always(link, req, Code::Unsupported);
                 }
             }
             // A second welcome, what only clients or servers of clients say, and what comes with its proof elsewhere.
             _ => self.close(link, Code::BadFrame),
+        }
+    }
+
+    /// A neighbour has counted so many of our routes on this link.
+    pub(crate) fn counted(&mut self, link: LinkId, received: u64) {
+        if let Verdict::Close(code) = self.links.counted(&mut self.cx, link, received) {
+            self.close(link, code);
         }
     }
 

@@ -81,6 +81,8 @@ pub enum DroppedFor {
     LinkDown,
     /// No route leads to the destination.
     NoRoute,
+    /// It waited in vain for a way to a destination that was there shortly before.
+    LimboExpired,
     /// The frame made all the hops that it may make.
     Ttl,
     /// Nobody here has joined the channel.
@@ -110,6 +112,7 @@ impl DroppedFor {
             Self::SlowConsumer => "slow_consumer",
             Self::LinkDown => "link_down",
             Self::NoRoute => "no_route",
+            Self::LimboExpired => "limbo_expired",
             Self::Ttl => "ttl",
             Self::NoMember => "no_member",
             Self::NotHere => "not_here",
@@ -138,13 +141,13 @@ pub struct Stats {
     pub copies: u64,
     /// Copies that left for a session.
     pub delivered: u64,
-    /// Copies that left for a destination server.
+    /// Copies to a destination server that the next hop has counted.
     pub forwarded: u64,
     /// Copies that were given up, by reason.
     pub dropped: BTreeMap<DroppedFor, u64>,
-    /// Copies that wait.
+    /// Copies that wait: in a queue, for the next hop to count them, or for a way.
     pub pending: u64,
-    /// Frames sent once more by another way.
+    /// Frames that were out on a link when it was lost, uncounted: they go once more by another way.
     pub resent: u64,
     /// Closed links, by reason.
     pub closed: BTreeMap<Code, u64>,
@@ -212,6 +215,12 @@ impl Stats {
         }
     }
 
+    /// Takes copies back that waited: they are owed anew, by another way.
+    pub(crate) const fn take_back(&mut self, copies: u64) {
+        self.copies = self.copies.saturating_sub(copies);
+        self.pending = self.pending.saturating_sub(copies);
+    }
+
     /// Gives up copies that waited.
     pub(crate) fn give_up(&mut self, copies: u64, why: DroppedFor) {
         if copies > 0 {
@@ -243,7 +252,7 @@ pub struct Sizes {
     pub channels: usize,
     /// Sessions in channels, counted once a channel.
     pub memberships: usize,
-    /// The bytes in all send queues and with the driver.
+    /// The bytes in all send queues, with the driver, and not counted by the next hop yet.
     pub queued_bytes: usize,
     /// The bytes of the longest of them.
     pub longest_queue: usize,
@@ -261,4 +270,6 @@ pub struct Sizes {
     pub held_records: usize,
     /// Servers that the operator named.
     pub pinned: usize,
+    /// The bytes of frames without a way for the moment.
+    pub limbo_bytes: usize,
 }

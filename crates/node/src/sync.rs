@@ -51,6 +51,11 @@ impl Sync {
         [self.digest_at, self.offer_at, self.note_at, held].into_iter().flatten().min()
     }
 
+    /// Whether a server could be reached when we looked last.
+    pub(crate) fn was_reachable(&self, router: RouterId) -> bool {
+        self.reachable.contains(&router)
+    }
+
     pub(crate) fn held_len(&self) -> usize {
         self.held.len()
     }
@@ -246,7 +251,9 @@ impl Node {
         let reachable: BTreeSet<RouterId> = self.map.reachable().collect();
         self.interest.note_reachable(self.cx.now, |router| reachable.contains(&router));
         let new: Vec<RouterId> = reachable.difference(&self.sync.reachable).copied().collect();
+        self.limbo.note(self.cx.now, self.sync.reachable.difference(&reachable).copied(), &reachable);
         self.sync.reachable = reachable;
+        self.try_again();
         if !new.is_empty() {
             self.joins.more_reachable();
             self.tell_new(&new);

@@ -1,6 +1,7 @@
 //! Stories about nodes, wired together in virtual time, and properties that hold under any input.
 
 mod clients;
+mod hops;
 mod objects;
 mod originals;
 mod properties;

@@ -236,7 +236,8 @@ impl Run {
         let in_vain = self.world.sent_in_vain();
         self.probe();
         assert_eq!(self.world.sent_in_vain(), in_vain, "no server is sent what nobody there wants");
-        self.world.assert_nothing_pending();
+        // What waits for a destination that is gone for good, waits ten seconds.
+        self.world.assert_drains(secs(15));
     }
 
     /// Later: all servers hold the same of each other. Said after [`recover`](Self::recover).

@@ -1,7 +1,8 @@
 //! Sending: one output for many links, queues behind windows, and what happens when one is full.
 
-use super::{Link, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
+use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
 use crate::context::Context;
+use crate::hop::{Hop, Miscounted};
 use crate::queue::{Item, Owed};
 use crate::session::MAX_CHANNELS;
 use crate::{DroppedFor, Event, LinkId, Output, SendClass};
@@ -110,8 +111,8 @@ impl Links {
             return Offer::Dropped;
         }
         let len = item.len();
-        if link.takes_now(len) {
-            put_out(now, link, len, item.owed);
+        if link.takes_now(item) {
+            put_out(now, link, item);
             self.held = self.held.saturating_add(len);
             if link.wake > now + QUEUE_AGE {
                 self.arm(slot);
@@ -143,18 +144,77 @@ impl Links {
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
         let before = link.held();
         count_flushed(cx, link, bytes);
-        while link.queue.next_len().is_some_and(|len| link.has_window(len)) {
+        let is_peer = link.kind == LinkKind::Peer;
+        let verdict = self.go_on(cx, id, slot, before);
+        if is_peer {
+            self.arm(slot);
+        }
+        verdict
+    }
+
+    /// Lets go out what has room now.
+    fn go_on(&mut self, cx: &mut Context, id: LinkId, slot: Slot, before: usize) -> Verdict {
+        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
+        while link.queue.next().is_some_and(|item| link.has_window(item)) {
             let Some(item) = link.queue.pop() else { break };
-            put_out(cx.now, link, item.len(), item.owed);
+            put_out(cx.now, link, &item);
             let links = link.solo.clone();
             let Item { head, body, class, .. } = item;
             cx.out.push_back(Output::Send { links, head, body, class });
         }
-        let (after, finish) = (link.held(), link.about.finish.filter(|_| link.queue.is_empty()));
+        let (after, finish) = (link.held(), link.about.finish.filter(|_| link.is_done()));
         self.held = self.held.saturating_sub(before).saturating_add(after);
         match finish {
             Some((code, _)) => Verdict::Close(code),
             None => self.tell_dropped(cx, id, slot),
+        }
+    }
+
+    pub(super) fn hop_mut(&mut self, id: LinkId) -> Option<&mut Hop> {
+        self.get_mut(id)?.about.hop.as_deref_mut()
+    }
+
+    /// A neighbour has counted so many of our routes.
+    #[must_use]
+    pub(crate) fn counted(&mut self, cx: &mut Context, id: LinkId, received: u64) -> Verdict {
+        let Some(slot) = self.slot(id) else { return Verdict::Fine };
+        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
+        let before = link.held();
+        let Some(hop) = &mut link.about.hop else { return Verdict::Fine };
+        match hop.count(cx.now, received) {
+            Ok(items) => items.iter().for_each(|item| cx.stats.done(item.owed)),
+            Err(Miscounted) => return Verdict::Close(Code::BadFrame),
+        }
+        self.go_on(cx, id, slot, before)
+    }
+
+    /// A route of a neighbour was dealt with: counts it, and tells the count if many were counted.
+    pub(crate) fn count(&mut self, cx: &mut Context, id: LinkId) {
+        let Some(hop) = self.hop_mut(id) else { return };
+        if let Some(received) = hop.receive(cx.now) {
+            self.tell(cx, id, received);
+        } else if let Some(slot) = self.slot(id) {
+            self.arm(slot);
+        }
+    }
+
+    /// Tells a neighbour how many routes of its were dealt with, if that is due.
+    pub(super) fn tell_count(&mut self, cx: &mut Context, id: LinkId) {
+        if let Some(received) = self.hop_mut(id).and_then(|hop| hop.tell_due(cx.now)) {
+            self.tell(cx, id, received);
+        }
+    }
+
+    fn tell(&mut self, cx: &mut Context, id: LinkId, received: u64) {
+        let (head, body) = Frame::from(Kind::LinkAck { received }).encode_split();
+        // Without room for a few bytes the link is closed at the next frame, if it is not by its age.
+        _ = self.send_item(cx, id, Item::control(head, body));
+    }
+
+    /// A neighbour has answered a ping.
+    pub(crate) fn pong(&mut self, now: Time, id: LinkId, nonce: u64) {
+        if let Some(hop) = self.hop_mut(id) {
+            hop.pong(now, nonce);
         }
     }
 
@@ -211,13 +271,19 @@ impl Links {
 }
 
 /// Counts a frame as being out with the driver.
-fn put_out(now: Time, link: &mut Link, bytes: usize, owed: Owed) {
+fn put_out(now: Time, link: &mut Link, item: &Item) {
+    let bytes = item.len();
     if link.in_flight == 0 {
         link.last_progress = now;
     }
     link.in_flight = link.in_flight.saturating_add(bytes);
     link.last_sent = now;
-    link.sent.push_back(Sent { at: now, bytes, owed });
+    let hop = if item.is_route { link.about.hop.as_deref_mut() } else { None };
+    let (is_route, owed) = (hop.is_some(), if hop.is_some() { Owed::Nothing } else { item.owed });
+    if let Some(hop) = hop {
+        hop.keep(now, item.clone());
+    }
+    link.sent.push_back(Sent { at: now, bytes, owed, is_route });
 }
 
 fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {
@@ -230,9 +296,12 @@ fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {
             return;
         }
         left = left.saturating_sub(sent.bytes);
-        let owed = sent.owed;
+        let (owed, is_route) = (sent.owed, sent.is_route);
         link.sent.pop_front();
         cx.stats.done(owed);
+        if is_route && let Some(hop) = &mut link.about.hop {
+            hop.flush(cx.now);
+        }
     }
 }
 

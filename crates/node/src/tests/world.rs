@@ -125,6 +125,9 @@ struct End {
     unflushed: usize,
     /// What the far end, a client, got.
     inbox: Vec<Frame>,
+    /// The routes that a peer of our own making counted, if it does; those that it did not read are counted when it does.
+    counted: Option<u64>,
+    uncounted: u64,
     closed: bool,
 }
 
@@ -297,6 +300,10 @@ impl World {
         } else if far == Far::Client {
             end.inbox.push(frame.clone());
         }
+        if matches!(frame.kind, Kind::Route(_)) {
+            end.uncounted += 1;
+        }
+        self.count(at, link);
         if !self.servers[at].ends[&link].stalled {
             self.later(self.now, Step::Give(at, Input::Flushed { link, bytes }));
         }
@@ -308,6 +315,25 @@ impl World {
             for frame in receive(frame) {
                 self.later(arrives, Step::Give(to, Input::Frame { link: their_link, frame }));
             }
+        }
+    }
+
+    /// A peer of our own making says how many routes it has read, unless it was told to keep that to itself.
+    fn count(&mut self, at: usize, link: LinkId) {
+        let Some(end) = self.servers[at].ends.get_mut(&link).filter(|end| !end.stalled) else { return };
+        let Some(counted) = &mut end.counted else { return };
+        let newly = std::mem::take(&mut end.uncounted);
+        if newly > 0 {
+            *counted += newly;
+            let frame = Received::Other(Frame::from(Kind::LinkAck { received: *counted }));
+            self.later(self.now + DELAY, Step::Give(at, Input::Frame { link, frame }));
+        }
+    }
+
+    /// From now on a peer of our own making does not say what it has read.
+    pub(crate) fn count_no_more(&mut self, peer: Client) {
+        if let Some(end) = self.servers[peer.at].ends.get_mut(&peer.link) {
+            end.counted = None;
         }
     }
 
@@ -335,6 +361,8 @@ impl World {
                 unflushed: 0,
                 window: 256 << 10,
                 inbox: Vec::new(),
+                counted: None,
+                uncounted: 0,
                 closed: false,
             };
             self.servers[here].ends.insert(link, end);
@@ -408,6 +436,7 @@ impl World {
         if !stalled && bytes > 0 && !end.closed {
             self.give(at, Input::Flushed { link, bytes });
         }
+        self.count(at, link);
     }
 
     pub(crate) fn run_for(&mut self, span: Duration) {
@@ -470,6 +499,8 @@ impl World {
             unflushed: 0,
             window: 64 << 10,
             inbox: Vec::new(),
+            counted: None,
+            uncounted: 0,
             closed: false,
         };
         self.servers[at].ends.insert(link, end);
@@ -500,6 +531,8 @@ impl World {
             unflushed: 0,
             window: 256 << 10,
             inbox: Vec::new(),
+            counted: None,
+            uncounted: 0,
             closed: false,
         };
         self.servers[at].ends.insert(link, end);
@@ -520,6 +553,8 @@ impl World {
             unflushed: 0,
             window: 256 << 10,
             inbox: Vec::new(),
+            counted: Some(0),
+            uncounted: 0,
             closed: false,
         };
         self.servers[at].ends.insert(link, end);

@@ -1,0 +1,232 @@
+//! Frames without a way for the moment: those of a lost link until our neighbours know of the loss, and those for
+//! servers that were there until just now (9.6).
+
+use crate::queue::Item;
+use crate::router::Travelling;
+use darkchat_proto::{RouterId, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How long a frame waits for its destination, and how long a destination counts as just lost.
+pub(crate) const LIMBO_TIME: Duration = Duration::from_secs(10);
+/// The most bytes of lost links that wait to be sent by another way: four full rings and their queues.
+const MAX_STRANDED: usize = 48 << 20;
+/// What an entry takes beside its payload, in bytes.
+const ENTRY: usize = 128;
+
+/// A frame for one destination that has no route.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) to: RouterId,
+    pub(crate) until: Time,
+    pub(crate) frame: Travelling,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.frame.payload.len().saturating_add(ENTRY)
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Limbo {
+    /// By the order in which they came, which is that of their end.
+    waiting: BTreeMap<u64, Waiting>,
+    by_destination: BTreeSet<(RouterId, u64)>,
+    next: u64,
+    bytes: usize,
+    max_bytes: usize,
+    /// The servers that cannot be reached since that time, if it is not long ago.
+    lost: BTreeMap<RouterId, Time>,
+    /// What lost links had not delivered for sure.
+    stranded: VecDeque<Item>,
+    stranded_bytes: usize,
+}
+
+impl Limbo {
+    /// Room for so many bytes; 0 turns the waiting off.
+    pub(crate) const fn new(max_bytes: usize) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            by_destination: BTreeSet::new(),
+            next: 0,
+            bytes: 0,
+            max_bytes,
+            lost: BTreeMap::new(),
+            stranded: VecDeque::new(),
+            stranded_bytes: 0,
+        }
+    }
+
+    /// Who could be reached before and cannot be now, and who can be now.
+    pub(crate) fn note(
+        &mut self,
+        now: Time,
+        lost: impl Iterator<Item = RouterId>,
+        here: &BTreeSet<RouterId>,
+    ) {
+        self.lost.extend(lost.map(|router| (router, now)));
+        self.lost.retain(|router, at| now.saturating_since(*at) < LIMBO_TIME && !here.contains(router));
+    }
+
+    /// Whether a server that cannot be reached could be until just now.
+    pub(crate) fn is_just_lost(&self, now: Time, router: RouterId) -> bool {
+        self.lost.get(&router).is_some_and(|at| now.saturating_since(*at) < LIMBO_TIME)
+    }
+
+    /// Lets a frame wait for its one destination; what had to go for it. A frame without room comes back itself.
+    pub(crate) fn wait(&mut self, now: Time, to: RouterId, frame: Travelling) -> Vec<Waiting> {
+        let entry = Waiting { to, until: now + LIMBO_TIME, frame };
+        let len = entry.len();
+        if len > self.max_bytes {
+            return vec![entry];
+        }
+        let mut gone = Vec::new();
+        while self.bytes.saturating_add(len) > self.max_bytes {
+            let Some(oldest) = self.waiting.first_key_value().map(|(number, _)| *number) else { break };
+            gone.extend(self.remove(oldest));
+        }
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.bytes = self.bytes.saturating_add(len);
+        self.by_destination.insert((to, number));
+        self.waiting.insert(number, entry);
+        gone
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let entry = self.waiting.remove(&number)?;
+        self.bytes = self.bytes.saturating_sub(entry.len());
+        self.by_destination.remove(&(entry.to, number));
+        Some(entry)
+    }
+
+    /// The servers that something waits for.
+    pub(crate) fn destinations(&self) -> Vec<RouterId> {
+        let mut all: Vec<RouterId> = self.by_destination.iter().map(|(router, _)| *router).collect();
+        all.dedup();
+        all
+    }
+
+    /// Takes what waits for a server, in order.
+    pub(crate) fn take(&mut self, to: RouterId) -> Vec<Waiting> {
+        let all = self.by_destination.range((to, 0)..=(to, u64::MAX));
+        let numbers: Vec<u64> = all.map(|(_, number)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    }
+
+    /// Takes what has waited too long.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<Waiting> {
+        let mut gone = Vec::new();
+        while let Some((number, entry)) = self.waiting.first_key_value() {
+            if entry.until > now {
+                break;
+            }
+            let number = *number;
+            gone.extend(self.remove(number));
+        }
+        gone
+    }
+
+    /// Keeps what a lost link had not delivered for sure; whatever there is no room for comes back.
+    pub(crate) fn strand(&mut self, items: Vec<Item>) -> Vec<Item> {
+        let mut over = Vec::new();
+        for item in items {
+            if self.stranded_bytes.saturating_add(item.len()) > MAX_STRANDED {
+                over.push(item);
+                continue;
+            }
+            self.stranded_bytes = self.stranded_bytes.saturating_add(item.len());
+            self.stranded.push_back(item);
+        }
+        over
+    }
+
+    /// Takes what lost links left behind.
+    pub(crate) fn take_stranded(&mut self) -> VecDeque<Item> {
+        self.stranded_bytes = 0;
+        std::mem::take(&mut self.stranded)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.waiting.first_key_value().map(|(_, entry)| entry.until)
+    }
+
+    /// What waits, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes.saturating_add(self.stranded_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::OURSELVES;
+    use bytes::Bytes;
+    use darkchat_proto::{Class, RouteHead};
+
+    fn frame(id: u64, len: usize) -> Travelling {
+        let origin = RouterId(1);
+        let head =
+            RouteHead { origin, id, ttl: 9, dst: vec![], class: Class::Channel, want_done: false, corr: 0 };
+        Travelling { head, payload: Bytes::from(vec![0; len]), source: OURSELVES, from: None }
+    }
+
+    fn ids(entries: &[Waiting]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.frame.head.id).collect()
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_oldest_goes_first() {
+        let mut limbo = Limbo::new(1_000);
+        let gone: Vec<Waiting> =
+            (0..9).flat_map(|id| limbo.wait(Time::ZERO, RouterId(id % 2), frame(id, 100))).collect();
+        assert_eq!(ids(&gone), [0, 1, 2, 3, 4]);
+        assert!(limbo.bytes() <= 1_000);
+        assert_eq!(ids(&limbo.wait(Time::ZERO, RouterId(1), frame(77, 2_000))), [77], "it never fits");
+        assert_eq!(ids(&limbo.take(RouterId(1))), [5, 7]);
+        assert_eq!(limbo.destinations(), [RouterId(0)]);
+        assert_eq!(ids(&limbo.take(RouterId(0))), [6, 8]);
+        assert_eq!((limbo.bytes(), limbo.deadline()), (0, None));
+    }
+
+    #[test]
+    fn without_room_nothing_waits() {
+        let mut limbo = Limbo::new(0);
+        assert_eq!(ids(&limbo.wait(Time::ZERO, RouterId(1), frame(1, 0))), [1]);
+    }
+
+    #[test]
+    fn what_waited_ten_seconds_goes() {
+        let mut limbo = Limbo::new(10_000);
+        limbo.wait(Time::ZERO, RouterId(1), frame(1, 10));
+        limbo.wait(Time::from_millis(1), RouterId(1), frame(2, 10));
+        assert_eq!(limbo.deadline(), Some(Time::ZERO + LIMBO_TIME));
+        assert_eq!(ids(&limbo.expire(Time::ZERO + LIMBO_TIME)), [1]);
+        assert_eq!(ids(&limbo.take(RouterId(1))), [2]);
+    }
+
+    #[test]
+    fn a_server_is_just_lost_for_ten_seconds_or_until_it_is_back() {
+        let mut limbo = Limbo::new(1);
+        limbo.note(Time::ZERO, [RouterId(1), RouterId(2)].into_iter(), &BTreeSet::new());
+        assert!(limbo.is_just_lost(Time::from_millis(9_999), RouterId(1)));
+        assert!(!limbo.is_just_lost(Time::from_millis(10_000), RouterId(1)));
+        limbo.note(Time::from_millis(5), std::iter::empty(), &BTreeSet::from([RouterId(1)]));
+        assert!(!limbo.is_just_lost(Time::from_millis(5), RouterId(1)));
+        assert!(limbo.is_just_lost(Time::from_millis(5), RouterId(2)));
+        limbo.note(Time::from_millis(20_000), std::iter::empty(), &BTreeSet::new());
+        assert!(limbo.lost.is_empty());
+    }
+
+    #[test]
+    fn what_lost_links_leave_behind_is_bounded() {
+        let mut limbo = Limbo::new(1);
+        let body = Bytes::from(vec![0; 1 << 20]);
+        let items = (0..50).map(|_| Item::control(Bytes::new(), body.clone())).collect();
+        assert_eq!(limbo.strand(items).len(), 2);
+        assert_eq!(limbo.take_stranded().len(), 48);
+        assert_eq!(limbo.bytes(), 0);
+    }
+}

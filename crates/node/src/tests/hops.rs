@@ -1,0 +1,198 @@
+//! Stories of hops: counts, links that break or fall silent, and ways that come back. Source: section 9.6.
+
+use super::objects::{record_of, routes, shard_of, stranger, text_route};
+use super::world::{Client, World, channel, ms, secs, server};
+use crate::{Config, DroppedFor, Input, Received};
+use darkchat_proto::{Class, Code, Frame, Kind};
+
+/// Two ways from server 0 to server 3: over 1 and over 2. Alice is at the one end, and bob at the other.
+fn diamond() -> (World, Client, Client) {
+    let mut world = World::new(4);
+    for (one, other) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
+        world.peer(one, other);
+    }
+    world.run_for(secs(3));
+    let (alice, bob) = (world.client(0, 1), world.client(3, 2));
+    world.join(alice, "lobby");
+    world.join_spread(bob, "lobby");
+    (world, alice, bob)
+}
+
+/// The neighbour of server 0 over which it sends to bob.
+fn way(world: &mut World, alice: Client) -> usize {
+    world.carried.clear();
+    world.say(alice, "lobby", "which way");
+    world.run_for(secs(1));
+    let is_post =
+        |frame: &Frame| matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel);
+    world
+        .carried
+        .iter()
+        .filter(|(_, frame)| is_post(frame))
+        .map(|(at, _)| *at)
+        .nth(1)
+        .expect("a hop after the first")
+}
+
+fn texts(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("post {number}")).collect()
+}
+
+#[test]
+fn what_was_on_a_link_when_it_broke_goes_the_other_way_and_is_heard_once() {
+    let (mut world, alice, bob) = diamond();
+    let middle = way(&mut world, alice);
+    world.take_inbox(bob);
+    for text in texts(0..20) {
+        world.say(alice, "lobby", &text);
+    }
+    // A millisecond each: the last few are still on their way to the one in the middle.
+    world.cut(0, middle);
+    world.run_for(secs(2));
+    let mut heard = world.heard(bob);
+    heard.sort_by_key(|text| text[5..].parse::<u32>().unwrap());
+    assert_eq!(heard, texts(0..20));
+    let stats = world.stats(0);
+    assert!(stats.resent > 0, "{stats:?}");
+    assert_eq!((stats.pending, stats.dropped_total()), (0, 0));
+}
+
+#[test]
+fn a_server_that_dies_takes_nothing_along_that_it_had_not_passed_on() {
+    let (mut world, alice, bob) = diamond();
+    let middle = way(&mut world, alice);
+    world.take_inbox(bob);
+    for text in texts(0..20) {
+        world.say(alice, "lobby", &text);
+    }
+    world.crash(middle);
+    for text in texts(20..30) {
+        world.say(alice, "lobby", &text);
+    }
+    world.run_for(secs(2));
+    let mut heard = world.heard(bob);
+    heard.sort_by_key(|text| text[5..].parse::<u32>().unwrap());
+    assert_eq!(heard, texts(0..30));
+}
+
+/// Case E10 (a) of the test plan: it answers every ping, and that is all that it does.
+#[test]
+fn e10_a_neighbour_that_counts_nothing_is_dead_after_two_seconds_and_nothing_is_lost() {
+    let mut world = World::new(1);
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    let (one, another) = (world.fake_peer(0, stranger(1)), world.fake_peer(0, stranger(2)));
+    for (peer, id) in [(one, stranger(1)), (another, stranger(2))] {
+        world.ask(peer, record_of(id, 5, 1, &[server(0), stranger(3)]));
+    }
+    world.ask(one, record_of(stranger(3), 5, 1, &[stranger(1), stranger(2)]));
+    world.ask(one, shard_of(stranger(3), 5, 1, &[channel("lobby")]));
+    world.run_for(secs(1));
+    world.say(alice, "lobby", "first");
+    let (dead, other) = if routes(world.inbox(one)).is_empty() { (another, one) } else { (one, another) };
+    world.run_for(ms(100));
+    world.count_no_more(dead);
+    world.say(alice, "lobby", "second");
+    world.run_for(ms(1_850));
+    assert_eq!(world.goodbye(dead), None, "less than two seconds");
+    world.run_for(ms(200));
+    assert_eq!(world.goodbye(dead), Some(Code::Timeout));
+    assert_eq!(routes(world.inbox(other)).len(), 1, "what the first did not count goes again");
+    world.run_for(ms(100));
+    assert_eq!((world.stats(0).pending, world.stats(0).forwarded), (0, 2));
+}
+
+#[test]
+fn counts_come_after_64_routes_or_50_milliseconds() {
+    let mut world = World::new(1);
+    let peer = world.fake_peer(0, stranger(1));
+    let counts = |world: &World| -> Vec<u64> {
+        let count =
+            |frame: &Frame| if let Kind::LinkAck { received } = frame.kind { Some(received) } else { None };
+        world.inbox(peer).iter().filter_map(count).collect()
+    };
+    for number in 0..70 {
+        let route = text_route(&world, &[server(0)], 9, &number.to_string());
+        world.give(0, Input::Frame { link: peer.link, frame: route });
+    }
+    assert_eq!(counts(&world), [64]);
+    world.run_for(ms(49));
+    assert_eq!(counts(&world), [64]);
+    world.run_for(ms(2));
+    assert_eq!(counts(&world), [64, 70]);
+    // One that was over its budget was read, and counts; else the link would look dead.
+    let refused = Received::Refused { req: 0, code: Code::RateLimited, retry_ms: 0 };
+    world.give(0, Input::Frame { link: peer.link, frame: refused });
+    world.run_for(ms(60));
+    assert_eq!(counts(&world), [64, 70, 71]);
+}
+
+#[test]
+fn a_full_ring_holds_the_rest_back_until_the_neighbour_counts() {
+    let mut world = World::new(1);
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    let slow = world.fake_peer(0, stranger(1));
+    world.ask(slow, record_of(stranger(1), 5, 1, &[server(0)]));
+    world.ask(slow, shard_of(stranger(1), 5, 1, &[channel("lobby")]));
+    world.count_no_more(slow);
+    world.take_inbox(slow);
+    let source = world.fake_peer(0, stranger(2));
+    for number in 0..5_000 {
+        let route = text_route(&world, &[stranger(1)], 9, &number.to_string());
+        world.give(0, Input::Frame { link: source.link, frame: route });
+    }
+    world.run_for(ms(500));
+    assert_eq!(routes(world.inbox(slow)).len(), 4_096, "no more than can be sent again");
+    assert_eq!(world.stats(0).pending, 5_000);
+    world.ask(slow, Received::Other(Frame::from(Kind::LinkAck { received: 4_096 })));
+    world.run_for(ms(500));
+    assert_eq!(routes(world.inbox(slow)).len(), 5_000);
+    assert_eq!((world.stats(0).pending, world.stats(0).forwarded), (904, 4_096));
+}
+
+#[test]
+fn a_server_without_a_second_way_gets_what_was_sent_while_it_was_gone_for_seconds() {
+    let mut world = World::line(2);
+    let (alice, bob) = (world.client(0, 1), world.client(1, 2));
+    world.join(alice, "lobby");
+    world.join_spread(bob, "lobby");
+    world.cut(0, 1);
+    for text in texts(0..5) {
+        world.say(alice, "lobby", &text);
+    }
+    assert_eq!(world.stats(0).pending, 5);
+    world.run_for(secs(5));
+    assert_eq!(world.heard(bob), texts(0..5), "the pinned link came back meanwhile");
+    assert_eq!((world.stats(0).pending, world.stats(0).sizes.limbo_bytes), (0, 0));
+}
+
+#[test]
+fn what_waits_for_a_way_is_given_up_after_ten_seconds_and_counted() {
+    for (limbo_bytes, reason) in [(4 << 20, DroppedFor::LimboExpired), (0, DroppedFor::LimboExpired)] {
+        let mut world = World::with(2, &Config { limbo_bytes, ..Config::default() });
+        world.peer(0, 1);
+        world.run_for(secs(3));
+        let (alice, bob) = (world.client(0, 1), world.client(1, 2));
+        world.join(alice, "lobby");
+        world.join_spread(bob, "lobby");
+        world.crash(1);
+        world.say(alice, "lobby", "into the void");
+        assert_eq!(world.stats(0).pending, u64::from(limbo_bytes > 0));
+        world.run_for(secs(11));
+        let stats = world.stats(0);
+        assert_eq!((stats.pending, stats.dropped.get(&reason)), (0, Some(&1)), "{stats:?}");
+        world.say(alice, "lobby", "too late to wait");
+        let stats = world.stats(0);
+        assert_eq!((stats.pending, stats.dropped.get(&DroppedFor::NoRoute)), (0, Some(&1)), "{stats:?}");
+    }
+}
+
+#[test]
+fn the_round_trip_to_a_neighbour_is_known_soon_after_the_link() {
+    let mut world = World::line(2);
+    let rows = world.node(0).peers();
+    assert_eq!(rows[0].round_trip, Some(ms(10)));
+    world.run_for(secs(60));
+    assert_eq!(world.node(0).peers()[0].round_trip, Some(ms(10)));
+}
