@@ -71,6 +71,14 @@ pub enum Event {
         /// The frames dropped so far.
         dropped: u64,
     },
+    /// A server went on with forged posts after it was told: its link ends. Unless the operator named it, it is neither
+    /// dialled nor let in for an hour.
+    Forger {
+        /// Which link.
+        link: LinkId,
+        /// The proven key.
+        peer: ServerId,
+    },
     /// Our own key is in use by another process: peering is closed.
     KeyElsewhere,
 }

@@ -46,11 +46,12 @@
 //! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
 //! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
-//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
+//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
 mod announce;
+mod blame;
 mod channels;
 mod clients;
 mod config;
@@ -89,6 +90,7 @@ pub use output::{Output, SendClass};
 pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
 
 use announce::Announce;
+use blame::Blame;
 use channels::Channels;
 use context::Context;
 use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
@@ -142,6 +144,7 @@ pub struct Node {
     joins: Joins,
     retell: Retell,
     limbo: Limbo,
+    blame: Blame,
     draining: bool,
 }
 
@@ -165,6 +168,7 @@ impl Node {
             joins: Joins::default(),
             retell: Retell::default(),
             limbo: Limbo::new(config.limbo_bytes),
+            blame: Blame::default(),
             draining: false,
             config,
         }
@@ -210,6 +214,7 @@ impl Node {
             self.joins.deadline(),
             self.retell.deadline(),
             self.limbo.deadline(),
+            self.blame.deadline(),
         ]
         .into_iter()
         .flatten()

@@ -3,16 +3,13 @@
 use crate::link::{LinkKind, NewLink, Verdict};
 use crate::peers::Peer;
 use crate::queue::Item;
-use crate::{Accept, DialId, Event, LinkId, Node, Output, Received};
+use crate::{Accept, DialId, Event, LinkId, Node, Received};
 use darkchat_crypto::Authenticated;
 use darkchat_proto::{Addr, Code, Frame, Goodbye, Kind, ServerId};
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// Who was cut off for sending too fast stays away for so long, in milliseconds.
 const RATE_RETRY_MS: u32 = 10_000;
-/// After a bad signature everything from that link is verified for so long.
-const CHECK_ALL: Duration = Duration::from_secs(60);
 
 /// A link as it opens.
 pub(crate) struct Arrival {
@@ -98,6 +95,8 @@ impl Node {
     fn admit_server(&self, server: ServerId) -> Result<(), Code> {
         if self.draining {
             Err(Code::Shutdown)
+        } else if self.blame.is_barred(self.cx.now, server.router()) {
+            Err(Code::Blocked)
         } else if self.peers.is_closed() || self.map.clashes(&server) || self.peers.clashes(&server) {
             Err(Code::Conflict)
         } else {
@@ -177,23 +176,12 @@ impl Node {
         for (link, code) in self.peers.unwelcome(now) {
             self.close(link, code);
         }
-        let checked = self.peers.end_checks(now);
-        if !checked.is_empty() {
-            self.cx.out.push_back(Output::Check { links: checked, every: crate::servers::CHECK_EVERY });
-        }
+        self.ease_checks();
         self.sync_due();
         self.announce_due();
         self.expire_spread();
         self.expire_limbo();
         self.dial_due();
-    }
-
-    /// Something from a peer did not verify: all of it is verified for a while.
-    pub(crate) fn check_all(&mut self, link: LinkId) {
-        self.cx.refused(link, Code::BadSignature);
-        if self.peers.check_until(link, self.cx.now + CHECK_ALL) {
-            self.cx.out.push_back(Output::Check { links: vec![link], every: 1 });
-        }
     }
 
     pub(crate) fn drain(&mut self) {

@@ -42,8 +42,6 @@ pub(crate) struct Peer {
     pub(crate) owes: BTreeMap<RouterId, Want>,
     /// Whose shards it was asked for, and until when they count as the answer.
     pulled: BTreeMap<RouterId, Time>,
-    /// Until when all posts from it are verified.
-    check_until: Option<Time>,
 }
 
 impl Peer {
@@ -60,7 +58,6 @@ impl Peer {
             shards: Bucket::new(budgets.shards),
             owes: BTreeMap::new(),
             pulled: BTreeMap::new(),
-            check_until: None,
         }
     }
 
@@ -349,24 +346,6 @@ impl Peers {
         self.by_link.get_mut(&link).is_some_and(|peer| peer.destinations.try_take(now, tokens))
     }
 
-    /// From now until `until` everything from this link is verified; whether that is new.
-    pub(crate) fn check_until(&mut self, link: LinkId, until: Time) -> bool {
-        self.by_link.get_mut(&link).is_some_and(|peer| peer.check_until.replace(until).is_none())
-    }
-
-    /// The links that are verified no longer.
-    pub(crate) fn end_checks(&mut self, now: Time) -> Vec<LinkId> {
-        let over = |peer: &Peer| peer.check_until.is_some_and(|until| until <= now);
-        let links: Vec<LinkId> =
-            self.by_link.iter().filter(|(_, peer)| over(peer)).map(|(link, _)| *link).collect();
-        for link in &links {
-            if let Some(peer) = self.by_link.get_mut(link) {
-                peer.check_until = None;
-            }
-        }
-        links
-    }
-
     /// The links that were not welcomed in time.
     pub(crate) fn unwelcome(&self, now: Time) -> Vec<(LinkId, Code)> {
         let late = |peer: &Peer| peer.welcome_by.is_some_and(|by| by <= now);
@@ -379,7 +358,7 @@ impl Peers {
             State::Due(at) if free => Some(at),
             _ => None,
         });
-        let links = self.by_link.values().flat_map(|peer| [peer.welcome_by, peer.check_until]).flatten();
+        let links = self.by_link.values().filter_map(|peer| peer.welcome_by);
         due.chain(links).min()
     }
 

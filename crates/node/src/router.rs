@@ -150,7 +150,7 @@ impl Node {
         if check == Check::Bad {
             let copies = dst.len().saturating_add(usize::from(ours));
             self.cx.stats.drop_new(u64::try_from(copies).unwrap_or(u64::MAX), DroppedFor::BadSignature);
-            return self.check_all(link);
+            return self.forged(link);
         }
         if ours {
             self.hand_up(link, head.class, channel, payload.clone(), digest);

@@ -6,9 +6,6 @@ use crate::queue::Item;
 use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
 use darkchat_proto::{Addr, Code, Done, Features, Frame, Kind, ServerAddr, Welcome};
 
-/// Of the public posts on a peer link that are for us, one in so many is verified.
-pub(crate) const CHECK_EVERY: u32 = 16;
-
 impl Node {
     pub(crate) fn welcome_server(&mut self, link: LinkId) {
         let observed_ip = self.links.get(link).map(|link| link.about.observed);
@@ -31,7 +28,7 @@ impl Node {
             Pair::Only => {}
         }
         self.cx.event(Event::PeerUp { link, peer: server, addr, outbound });
-        self.cx.out.push_back(Output::Check { links: vec![link], every: CHECK_EVERY });
+        self.begin_checks(link, server.router());
         if let Verdict::Close(code) = self.links.ping(&mut self.cx, link) {
             return self.close(link, code);
         }
@@ -59,6 +56,7 @@ impl Node {
             self.cx.event(Event::DialFailed { addr, why });
         }
         let Some((peer, was_up)) = removed else { return };
+        self.end_checks(link);
         let finished = self.dones.link_down(link);
         if was_up {
             self.map.link_down(peer.server.router());
@@ -154,7 +152,11 @@ impl Node {
             }
             Kind::Pong { nonce, acked: _ } => self.links.pong(self.cx.now, link, nonce),
             Kind::Ok(_) | Kind::Error(_) => {}
-            Kind::DialBack { .. } | Kind::Complaint { .. } => {
+            Kind::Complaint { seconds } => {
+                self.complaint(link, seconds);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::DialBack { .. } => {
                 if req != 0 {
                     self.reply_always(link, req, Code::Unsupported);
                 }

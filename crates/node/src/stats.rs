@@ -149,6 +149,12 @@ pub struct Stats {
     pub pending: u64,
     /// Frames that were out on a link when it was lost, uncounted: they go once more by another way.
     pub resent: u64,
+    /// Posts of other servers that were verified and are forged.
+    pub forged: u64,
+    /// Complaints about forged posts that we sent.
+    pub complaints_made: u64,
+    /// Complaints that we were sent.
+    pub complaints_heard: u64,
     /// Closed links, by reason.
     pub closed: BTreeMap<Code, u64>,
     /// Records whose origin signed two with one number.
