@@ -93,7 +93,7 @@ use announce::Announce;
 use blame::Blame;
 use channels::Channels;
 use context::Context;
-use darkchat_proto::{Addr, ChannelId, ServerId, Time, UserId};
+use darkchat_proto::{Addr, ChannelId, Have, ServerId, Time, UserId};
 use interest::Interest;
 use joins::Joins;
 use limbo::Limbo;
@@ -277,6 +277,11 @@ impl Node {
     #[must_use]
     pub fn channels(&self) -> Vec<(ChannelId, usize)> {
         self.channels.iter().collect()
+    }
+
+    /// What we hold of each server, our own among them, as a `Digest` says it.
+    pub fn holdings(&self) -> impl Iterator<Item = Have> {
+        self.map.digest(&self.interest)
     }
 
     /// The servers in the map, ourselves left out.

@@ -1,13 +1,15 @@
 //! Who is linked with whom: the records of all servers, and the way to each. Source: `docs/protocol.md`, 9.2, 9.3, 9.5.
 
+mod graph;
+
 use crate::interest::Interest;
 use bytes::Bytes;
 use darkchat_crypto::Verified;
 use darkchat_proto::limits::MAX_RECORD;
 use darkchat_proto::{Have, RecordFlags, RouterId, ServerId, ServerRecord, Signed, Time, Want};
+use graph::{Graph, Ways};
 use sha2::{Digest as _, Sha256};
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The most servers of a network; at this number unknown ones are refused.
@@ -55,10 +57,8 @@ pub(crate) struct Known {
     pub(crate) record: ServerRecord,
     /// The encoded `Signed`, as it came and as it goes on.
     pub(crate) signed: Bytes,
-    hash: [u8; 32],
     expires: Time,
     muted_until: Time,
-    rank: u64,
 }
 
 impl Known {
@@ -73,10 +73,14 @@ pub(crate) struct Map {
     own: ServerId,
     records: BTreeMap<RouterId, Known>,
     by_expiry: BTreeSet<(Time, RouterId)>,
-    /// The servers that we have a link with now, and their ranks.
-    links: BTreeMap<RouterId, u64>,
-    /// For nobody and for each neighbour avoided so far: destination → next hop. Emptied by every change.
-    routes: BTreeMap<Option<RouterId>, BTreeMap<RouterId, RouterId>>,
+    /// The servers that we have a link with now.
+    links: BTreeSet<RouterId>,
+    /// The same servers and links as numbers; kept with every change.
+    graph: Graph,
+    /// For nobody and for each neighbour avoided so far. Emptied by every change of the graph or of our links.
+    ways: BTreeMap<Option<RouterId>, Ways>,
+    /// Counts those changes.
+    generation: u64,
     equivocations: u64,
 }
 
@@ -87,17 +91,18 @@ impl Map {
             own,
             records: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
-            links: BTreeMap::new(),
-            routes: BTreeMap::new(),
+            links: BTreeSet::new(),
+            graph: Graph::new(),
+            ways: BTreeMap::new(),
+            generation: 0,
             equivocations: 0,
         }
     }
 
     /// Takes our own record, newly made. It never expires.
     pub(crate) fn set_own(&mut self, record: ServerRecord, signed: Bytes) {
-        let hash = body_hash(&signed);
-        let known = Known { record, signed, hash, expires: Time::MAX, muted_until: Time::ZERO, rank: 0 };
-        self.records.insert(self.own.router(), known);
+        let known = Known { record, signed, expires: Time::MAX, muted_until: Time::ZERO };
+        self.put(self.own.router(), known);
     }
 
     /// Takes a record that came from a peer.
@@ -107,7 +112,6 @@ impl Map {
         record: Verified<ServerRecord>,
         signed: &Bytes,
     ) -> RecordOutcome {
-        let record = record.into_inner();
         let router = record.server.router();
         if record.server == self.own {
             return self.judge_own(&record);
@@ -118,60 +122,72 @@ impl Map {
         if router == self.own.router() {
             return RecordOutcome::Clash;
         }
-        let count = self.records.len();
-        let has_own = self.records.contains_key(&self.own.router());
-        let mut new = Known {
-            rank: rank(&self.own, &record.server),
-            hash: body_hash(signed),
-            signed: Bytes::copy_from_slice(signed),
-            record,
-            expires: now + EXPIRE,
-            muted_until: Time::ZERO,
-        };
-        let (outcome, outdated) = match self.records.entry(router) {
-            Entry::Vacant(_) if count >= MAX_SERVERS.saturating_add(usize::from(has_own)) => {
-                return RecordOutcome::Full;
-            }
-            Entry::Vacant(place) => {
-                place.insert(new);
-                (RecordOutcome::Newer { forward: true, new_epoch: true }, None)
-            }
-            Entry::Occupied(mut held) => {
-                let old = held.get();
-                if old.record.server != new.record.server {
-                    return RecordOutcome::Clash;
-                }
-                if new.number() < old.number() {
-                    return RecordOutcome::Older;
-                }
-                if new.hash == old.hash {
+        let number = (record.epoch, record.seq);
+        let mut muted_until = Time::ZERO;
+        let is_full = self.is_full();
+        let outcome = match self.records.get_mut(&router) {
+            None if is_full => return RecordOutcome::Full,
+            None => RecordOutcome::Newer { forward: true, new_epoch: true },
+            Some(old) if old.record.server != record.server => return RecordOutcome::Clash,
+            Some(old) if number < old.number() => return RecordOutcome::Older,
+            // Most records come once from each neighbour: the same bytes need no hash.
+            Some(old) if number == old.number() => {
+                if *signed == old.signed {
                     return RecordOutcome::Known;
                 }
-                new.muted_until = old.muted_until;
-                let outdated = (old.expires, router);
-                if new.number() == old.number() {
-                    self.equivocations = self.equivocations.saturating_add(1);
-                    held.get_mut().muted_until = now + MUTE;
-                    if new.hash > held.get().hash {
-                        return RecordOutcome::Equivocal;
-                    }
-                    new.muted_until = now + MUTE;
-                    held.insert(new);
-                    (RecordOutcome::Equivocal, Some(outdated))
-                } else {
-                    let forward = now >= new.muted_until;
-                    let new_epoch = new.record.epoch != old.record.epoch;
-                    held.insert(new);
-                    (RecordOutcome::Newer { forward, new_epoch }, Some(outdated))
+                let (new_hash, old_hash) = (body_hash(signed), body_hash(&old.signed));
+                if new_hash == old_hash {
+                    return RecordOutcome::Known;
                 }
+                self.equivocations = self.equivocations.saturating_add(1);
+                muted_until = now + MUTE;
+                old.muted_until = muted_until;
+                if new_hash > old_hash {
+                    return RecordOutcome::Equivocal;
+                }
+                RecordOutcome::Equivocal
+            }
+            Some(old) => {
+                muted_until = old.muted_until;
+                let new_epoch = record.epoch != old.record.epoch;
+                RecordOutcome::Newer { forward: now >= muted_until, new_epoch }
             }
         };
-        if let Some(outdated) = outdated {
-            self.by_expiry.remove(&outdated);
-        }
+        let (record, signed) = (record.into_inner(), Bytes::copy_from_slice(signed));
+        self.put(router, Known { record, signed, expires: now + EXPIRE, muted_until });
         self.by_expiry.insert((now + EXPIRE, router));
-        self.routes.clear();
         outcome
+    }
+
+    /// Puts a record in, and counts it as a change if its server has other neighbours or other flags now.
+    fn put(&mut self, router: RouterId, known: Known) {
+        let (neighbours, flags) = (known.record.neighbours.clone(), known.record.flags);
+        let server = known.record.server;
+        let old = self.records.insert(router, known);
+        if let Some(old) = &old {
+            self.by_expiry.remove(&(old.expires, router));
+        }
+        if old.is_some_and(|old| old.record.neighbours == neighbours && old.record.flags == flags) {
+            return;
+        }
+        let own = self.own;
+        self.graph.add(router, || rank(&own, &server));
+        let records = &self.records;
+        let both = neighbours.into_iter().filter(|other| {
+            records.get(other).is_some_and(|other| other.record.neighbours.contains(&router))
+        });
+        self.graph.set(router, flags.contains(RecordFlags::TRANSIT), both);
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.ways.clear();
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Counts the changes of who is linked with whom; a mere refresh is none.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn judge_own(&self, record: &ServerRecord) -> RecordOutcome {
@@ -184,14 +200,20 @@ impl Map {
 
     /// A link with a server is up. Idempotent.
     pub(crate) fn link_up(&mut self, peer: &ServerId) {
-        self.links.insert(peer.router(), rank(&self.own, peer));
-        self.routes.clear();
+        let own = self.own;
+        self.graph.add(peer.router(), || rank(&own, peer));
+        if self.links.insert(peer.router()) {
+            self.changed();
+        }
     }
 
     /// The last link with a server is gone.
     pub(crate) fn link_down(&mut self, peer: RouterId) {
-        if self.links.remove(&peer).is_some() {
-            self.routes.clear();
+        if self.links.remove(&peer) {
+            if !self.records.contains_key(&peer) {
+                self.graph.remove(peer, false);
+            }
+            self.changed();
         }
     }
 
@@ -211,7 +233,8 @@ impl Map {
             }
             self.by_expiry.pop_first();
             self.records.remove(&router);
-            self.routes.clear();
+            self.graph.remove(router, self.links.contains(&router));
+            self.changed();
             gone.push(router);
         }
         gone
@@ -250,22 +273,58 @@ impl Map {
 
     /// The servers that there is a way to, without ourselves, in ascending order of router id.
     pub(crate) fn reachable(&mut self) -> impl Iterator<Item = RouterId> {
-        self.routes(None).keys().copied()
+        self.find(None);
+        let ways = self.ways.get(&None);
+        ways.into_iter().flat_map(|ways| self.graph.reached(ways))
     }
 
     /// Whether there is a way to a server.
     #[cfg(test)]
     pub(crate) fn is_reachable(&mut self, router: RouterId) -> bool {
-        self.routes(None).contains_key(&router)
+        self.next_hop(router, None).is_some()
     }
 
-    /// The neighbour through which frames for `to` go: not `avoid`, from which they came, unless there is no other way.
+    /// The neighbour through which a frame for `to` goes: not `avoid`, from which it came, unless there is no other way.
     pub(crate) fn next_hop(&mut self, to: RouterId, avoid: Option<RouterId>) -> Option<RouterId> {
-        let best = self.routes(None).get(&to).copied()?;
-        if Some(best) != avoid {
-            return Some(best);
+        self.next_hops(&[to], avoid).0.pop_first().map(|(next, _)| next)
+    }
+
+    /// The neighbours through which a frame goes to these servers, and the ones among them that there is no way to.
+    ///
+    /// Every destination takes a shortest way; among those, few neighbours take all. `avoid` is the one from which it
+    /// came, which gets back only what has no other way.
+    pub(crate) fn next_hops(
+        &mut self,
+        dst: &[RouterId],
+        avoid: Option<RouterId>,
+    ) -> (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>) {
+        self.find(None);
+        let mut groups: BTreeMap<RouterId, Vec<RouterId>> = BTreeMap::new();
+        let (mut lost, mut back, mut choices) = (Vec::new(), Vec::new(), Vec::with_capacity(dst.len()));
+        if let Some(ways) = self.ways.get(&None) {
+            for to in dst {
+                match self.graph.choice(ways, *to).map(|choice| choice.without(ways, avoid)) {
+                    Some(Some(choice)) => choices.push((*to, choice)),
+                    Some(None) => back.push(*to),
+                    None => lost.push(*to),
+                }
+            }
+            ways.cover(&choices, |next, to| groups.entry(next).or_default().push(to));
         }
-        Some(self.routes(avoid).get(&to).copied().unwrap_or(best))
+        if let Some(neighbour) = avoid.filter(|_| !back.is_empty()) {
+            self.find(avoid);
+            choices.clear();
+            if let Some(ways) = self.ways.get(&avoid) {
+                for to in back {
+                    match self.graph.choice(ways, to) {
+                        Some(choice) => choices.push((to, choice)),
+                        None => groups.entry(neighbour).or_default().push(to),
+                    }
+                }
+                ways.cover(&choices, |next, to| groups.entry(next).or_default().push(to));
+            }
+        }
+        (groups, lost)
     }
 
     /// What we hold, for a `Digest`: one row a server, our own included, in ascending order of router id.
@@ -303,55 +362,12 @@ impl Map {
         self.records.len().saturating_sub(own) >= MAX_SERVERS
     }
 
-    fn routes(&mut self, avoid: Option<RouterId>) -> &BTreeMap<RouterId, RouterId> {
-        if !self.routes.contains_key(&avoid) {
-            let found = self.search(avoid);
-            self.routes.insert(avoid, found);
+    /// Finds the ways anew, if something changed since.
+    fn find(&mut self, avoid: Option<RouterId>) {
+        if !self.ways.contains_key(&avoid) {
+            let found = self.graph.search(self.own.router(), self.links.iter().copied(), avoid);
+            self.ways.insert(avoid, found);
         }
-        self.routes.entry(avoid).or_default()
-    }
-
-    /// Breadth first from ourselves; the first way found to a server is one of the shortest.
-    fn search(&self, avoid: Option<RouterId>) -> BTreeMap<RouterId, RouterId> {
-        let own = self.own.router();
-        let mut routes = BTreeMap::new();
-        let mut queue = VecDeque::new();
-        let mut links: Vec<(u64, RouterId)> =
-            self.links.iter().map(|(router, rank)| (*rank, *router)).collect();
-        links.sort_unstable();
-        for (_, neighbour) in links {
-            if Some(neighbour) != avoid && neighbour != own {
-                routes.insert(neighbour, neighbour);
-                queue.push_back((neighbour, neighbour));
-            }
-        }
-        while let Some((at, first)) = queue.pop_front() {
-            for next in self.onward(at) {
-                if next == own || Some(next) == avoid {
-                    continue;
-                }
-                if let Entry::Vacant(place) = routes.entry(next) {
-                    place.insert(first);
-                    queue.push_back((next, first));
-                }
-            }
-        }
-        routes
-    }
-
-    /// The servers that `at` carries to, in our private order; none for a leaf.
-    fn onward(&self, at: RouterId) -> Vec<RouterId> {
-        let Some(from) = self.records.get(&at) else { return Vec::new() };
-        if !from.record.flags.contains(RecordFlags::TRANSIT) {
-            return Vec::new();
-        }
-        let both = |router: &RouterId| {
-            let other = self.records.get(router)?;
-            other.record.neighbours.contains(&at).then_some((other.rank, *router))
-        };
-        let mut edges: Vec<(u64, RouterId)> = from.record.neighbours.iter().filter_map(both).collect();
-        edges.sort_unstable();
-        edges.into_iter().map(|(_, router)| router).collect()
     }
 }
 

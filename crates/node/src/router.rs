@@ -9,7 +9,7 @@ use darkchat_proto::limits::{MAX_DST, ROUTE_TTL};
 use darkchat_proto::{
     ChannelId, Class, Code, Digest16, Done, Frame, Kind, Post, Route, RouteHead, RouterId, Tag,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// How far a post's clock may be from ours, in milliseconds, either way.
 const TIME_WINDOW_MS: u64 = 300_000;
@@ -197,19 +197,11 @@ impl Node {
     pub(crate) fn forward(&mut self, travelling: Travelling) -> Hops {
         let Travelling { mut head, payload, source, from } = travelling;
         let counts = matches!(head.class, Class::Channel | Class::Dm);
-        let mut groups: BTreeMap<RouterId, Vec<RouterId>> = BTreeMap::new();
         let mut hops = Hops::default();
-        for to in std::mem::take(&mut head.dst) {
-            match self.map.next_hop(to, from) {
-                Some(next) => groups.entry(next).or_default().push(to),
-                None => {
-                    hops.lose();
-                    self.without_way(
-                        to,
-                        &Travelling { head: head.clone(), payload: payload.clone(), source, from },
-                    );
-                }
-            }
+        let (groups, lost) = self.map.next_hops(&std::mem::take(&mut head.dst), from);
+        for to in lost {
+            hops.lose();
+            self.without_way(to, &Travelling { head: head.clone(), payload: payload.clone(), source, from });
         }
         for (next, dst) in groups {
             for dst in dst.chunks(MAX_DST) {

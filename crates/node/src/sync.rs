@@ -134,6 +134,7 @@ impl Node {
             return self.refuse_object(link, Code::RateLimited);
         }
         let (router, epoch) = (record.server.router(), record.epoch);
+        let generation = self.map.generation();
         match self.map.insert(now, record, signed) {
             RecordOutcome::Newer { forward, new_epoch } => {
                 peer.records.take(now, 1);
@@ -143,7 +144,9 @@ impl Node {
                 if forward {
                     self.pass_on(router, link);
                 }
-                self.map_changed();
+                if self.map.generation() != generation {
+                    self.map_changed();
+                }
             }
             RecordOutcome::Known | RecordOutcome::Older => {}
             RecordOutcome::Own { later_epoch } => {

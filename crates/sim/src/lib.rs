@@ -27,6 +27,7 @@ mod ask;
 mod check;
 mod faults;
 mod hostile;
+pub mod mesh;
 mod net;
 mod people;
 mod rng;

@@ -1,0 +1,185 @@
+//! Who is in which channel, what was said, and who heard it how often.
+
+use super::engine::{Engine, MILLI, client_link};
+use bytes::Bytes;
+use darkchat_crypto::Verified;
+use darkchat_node::{Input, Received};
+use darkchat_proto::{
+    ChannelId, Content, Deliver, Digest16, Entry, Frame, Kind, Post, PostHead, Signature, Signed, UserId,
+};
+
+/// So long a client waits for a missing number before it shows the next: what comes within it is shown in order.
+const REORDER_WAIT: u64 = 500 * MILLI;
+
+/// A user in one channel.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) host: usize,
+    pub(super) channel: usize,
+    /// Its place in the channel.
+    slot: usize,
+    user: UserId,
+    /// What it said, by number.
+    sent: Vec<usize>,
+}
+
+/// Something that was said.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) publisher: usize,
+    pub(super) at: u64,
+    /// Where its counts begin: one for each member of the channel.
+    first: usize,
+}
+
+/// All channels and messages.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) members: Vec<Member>,
+    /// The members of each channel.
+    pub(super) channels: Vec<Vec<usize>>,
+    pub(super) messages: Vec<Message>,
+    /// How often each member heard each message.
+    counts: Vec<u8>,
+    /// For each member the newest number of each other member of its channel, and when it came.
+    newest: Vec<Vec<(u64, u64)>>,
+    /// Posts that came after a later one, soon enough for a client to put them right, and too late for that.
+    pub(super) reordered: u64,
+    pub(super) order_violations: u64,
+    /// Frames with messages that crossed a link.
+    pub(super) crossings: u64,
+    /// The longest time from a message to a member, in nanoseconds.
+    pub(super) slowest: u64,
+    /// Whether the records that pass are looked at.
+    pub(super) watches_records: bool,
+}
+
+/// The channel with this number; the quiet ones come after those with members.
+fn channel_id(number: usize) -> ChannelId {
+    let mut id = [0xCC; 32];
+    id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    ChannelId::new(id)
+}
+
+fn user_id(number: u64) -> UserId {
+    let mut id = [0xAA; 32];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    UserId::new(id)
+}
+
+impl Traffic {
+    /// A member's program is given a post.
+    pub(super) fn hear(&mut self, now: u64, client: u64, deliver: &Bytes) {
+        let Some(member) = usize::try_from(client).ok().and_then(|client| self.members.get(client)) else {
+            return;
+        };
+        let Ok(Deliver { content: Content::Public(signed), .. }) = Deliver::decode(deliver.clone()) else {
+            return;
+        };
+        let Ok(head) = PostHead::decode(&signed.body) else { return };
+        let author = u64::from_be_bytes(*head.author.as_bytes().first_chunk().unwrap_or(&[0; 8]));
+        let author = usize::try_from(author).unwrap_or(usize::MAX);
+        let sent = self.members.get(author).and_then(|author| {
+            let number = usize::try_from(head.seq).ok()?.checked_sub(1)?;
+            author.sent.get(number).copied()
+        });
+        let Some(message) = sent else {
+            self.order_violations += 1;
+            return;
+        };
+        let Message { first, at, .. } = self.messages[message];
+        let count = &mut self.counts[first + member.slot];
+        *count = count.saturating_add(1);
+        let count = *count;
+        if count == 1 {
+            self.slowest = self.slowest.max(now - at);
+        }
+        let slot = self.members[author].slot;
+        let newest = &mut self.newest[usize::try_from(client).unwrap_or(0)][slot];
+        if head.seq > newest.0 {
+            *newest = (head.seq, now);
+        } else if count == 1 {
+            let in_time = now - newest.1 <= REORDER_WAIT;
+            self.reordered += u64::from(in_time);
+            self.order_violations += u64::from(!in_time);
+        }
+    }
+
+    /// How often this member, by its place in the channel, heard a message.
+    pub(super) fn heard(&self, message: usize, slot: usize) -> u8 {
+        self.counts[self.messages[message].first + slot]
+    }
+}
+
+impl Engine {
+    /// Chooses who is in which channel, and lets everybody join.
+    pub(super) fn join_channels(&mut self) {
+        let starting: Vec<usize> =
+            (0..self.hosts.len()).filter(|host| self.hosts[*host].node.is_some()).collect();
+        for channel in 0..self.mesh.channels {
+            let mut free = starting.clone();
+            let mut members = Vec::new();
+            for slot in 0..=self.mesh.interested.min(free.len().saturating_sub(1)) {
+                let host = free.swap_remove(self.rng.index(free.len()));
+                let member = self.traffic.members.len();
+                let user = user_id(member as u64);
+                self.traffic.members.push(Member { host, channel, slot, user, sent: Vec::new() });
+                members.push(member);
+            }
+            for _ in &members {
+                self.traffic.newest.push(vec![(0, 0); members.len()]);
+            }
+            self.traffic.channels.push(members);
+        }
+        for member in 0..self.traffic.members.len() {
+            let Member { host, channel, user, .. } = self.traffic.members[member];
+            self.open_client(host, member as u64, user);
+            self.ask_to_join(host, member as u64, vec![channel_id(channel)]);
+        }
+        let quiet = self.mesh.quiet_channels;
+        for host in starting.into_iter().filter(|_| quiet > 0) {
+            let client = (self.traffic.members.len() + host) as u64;
+            self.open_client(host, client, user_id(client));
+            let first = self.mesh.channels + host * quiet;
+            let channels = (first..first + quiet).map(channel_id).collect();
+            self.ask_to_join(host, client, channels);
+        }
+    }
+
+    fn ask_to_join(&mut self, host: usize, client: u64, channels: Vec<ChannelId>) {
+        let join = Frame::asking(1, Kind::Join { channels, wait_spread: false });
+        self.tell(host, Input::Frame { link: client_link(client), frame: Received::Other(join) });
+    }
+
+    /// Somebody says something.
+    pub(super) fn publish(&mut self) {
+        let channel = self.rng.index(self.traffic.channels.len());
+        let living: Vec<usize> = self.traffic.channels[channel]
+            .iter()
+            .copied()
+            .filter(|member| self.hosts[self.traffic.members[*member].host].node.is_some())
+            .collect();
+        let Some(publisher) = self.rng.pick(&living) else { return };
+        let (message, first) = (self.traffic.messages.len(), self.traffic.counts.len());
+        self.traffic.counts.resize(first + self.traffic.channels[channel].len(), 0);
+        self.traffic.messages.push(Message { publisher, at: self.now, first });
+        let time_ms = self.wall_ms();
+        let member = &mut self.traffic.members[publisher];
+        member.sent.push(message);
+        let post = Post {
+            author: member.user,
+            channel: channel_id(channel),
+            stream: 1,
+            seq: member.sent.len() as u64,
+            time_ms,
+            name: String::new(),
+            entries: vec![Entry::text(format!("message {message}, of about the usual length"))],
+        };
+        let signed = Signed { body: post.encode(), sig: Signature::new([7; 64]) };
+        let deliver = Deliver { channel: post.channel, content: Content::Public(signed) }.encode();
+        let (host, link) = (member.host, client_link(publisher as u64));
+        let digest = Digest16::of(&deliver);
+        let frame = Received::Publish { req: 0, post: Verified::unchecked(post), deliver, digest };
+        self.tell(host, Input::Frame { link, frame });
+    }
+}

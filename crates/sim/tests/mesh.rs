@@ -1,0 +1,55 @@
+//! The volume simulator at sizes that fit into every test run; `cargo xtask mesh` runs the large ones.
+
+use darkchat_sim::mesh::{self, Mesh, Report};
+
+fn small() -> Mesh {
+    Mesh { servers: 30, messages: 300, seconds: 20, channels: 6, ..Mesh::default() }
+}
+
+fn assert_clean(report: &Report) {
+    assert_eq!(
+        (report.duplicates, report.reordered + report.order_violations, report.pending),
+        (0, 0, 0),
+        "{report:?}"
+    );
+    assert!(report.accounting_closes && report.unexplained_losses == 0, "{report:?}");
+}
+
+#[test]
+fn everybody_hears_everything_once_for_hardly_more_than_the_best_tree_costs() {
+    for interested in [1, 5, 20] {
+        let report = mesh::run(&Mesh { interested, ..small() });
+        assert_clean(&report);
+        assert_eq!(report.delivered, 300 * interested as u64);
+        assert_eq!(report.delivered, report.expected);
+        let (cost, best) = (report.link_crossings_per_message, report.optimal_crossings);
+        assert!(best > 1.0 && cost <= best * 1.05, "{cost} crossings, and {best} would do");
+    }
+}
+
+#[test]
+fn a_world_read_from_its_own_report_runs_the_same() {
+    let mesh = Mesh { messages: 50, loss: 0.2, seed: 9, ..small() };
+    let first = mesh::run(&mesh);
+    let text = serde_json::to_string(&first.world).unwrap();
+    let again = mesh::run(&serde_json::from_str(&text).unwrap());
+    assert_eq!(first, again);
+    let other = mesh::run(&Mesh { seed: 10, ..mesh });
+    assert_ne!(first.trace_hash, other.trace_hash);
+}
+
+#[test]
+fn what_is_lost_on_links_that_are_cut_goes_another_way() {
+    let report = mesh::run(&Mesh { loss: 2.0, messages: 2_000, ..small() });
+    assert!(report.destroyed > 0 && report.resent > 0, "links are cut with messages on the way: {report:?}");
+    let found = (report.delivered, report.duplicates, report.order_violations, report.unexplained_losses);
+    assert_eq!(found, (report.expected, 0, 0, 0), "{report:?}");
+    assert!(report.accounting_closes, "{report:?}");
+}
+
+#[test]
+fn the_living_agree_soon_after_a_tenth_has_crashed() {
+    let report = mesh::run(&Mesh { kill: 0.1, ..small() });
+    assert!(report.reach_after_kill_s.is_some_and(|seconds| seconds < 1.0), "{report:?}");
+    assert_eq!(report.unexplained_losses, 0, "{report:?}");
+}
