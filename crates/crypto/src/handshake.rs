@@ -27,7 +27,7 @@ use crate::{Context, SignRequest};
 use bytes::Bytes;
 use darkchat_proto::limits::{MAX_AGENT, MAX_HANDSHAKE_UNIT, MAX_TOKEN};
 use darkchat_proto::{
-    Code, DecodeError, DeviceId, Features, Network, Resume, Role, ServerId, UserId, VERSION,
+    Announced, Code, DecodeError, DeviceId, Features, Network, Resume, Role, ServerId, UserId, VERSION,
 };
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -146,6 +146,7 @@ pub struct Authenticated {
     role: Role,
     device: Option<DeviceId>,
     features: Features,
+    announced: Announced,
 }
 
 impl Authenticated {
@@ -185,15 +186,16 @@ impl Authenticated {
         self.features
     }
 
+    /// What the other end announced, if we dialled it; a responder is told nothing, and has zeros here.
+    #[must_use]
+    pub const fn announced(&self) -> &Announced {
+        &self.announced
+    }
+
     /// A proof without a handshake, for the simulator alone. With a device it is a user, without one a server.
     #[must_use]
-    pub const fn unchecked(
-        identity: [u8; 32],
-        role: Role,
-        device: Option<DeviceId>,
-        features: Features,
-    ) -> Self {
-        Self { identity, role, device, features }
+    pub fn unchecked(identity: [u8; 32], role: Role, device: Option<DeviceId>, features: Features) -> Self {
+        Self { identity, role, device, features, announced: Announced::default() }
     }
 }
 

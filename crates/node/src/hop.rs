@@ -1,7 +1,9 @@
 //! One hop between two servers, made sure of: both count routes, and the sender keeps what was not counted yet (9.6).
 
+use crate::limits::{Bucket, PeerBudgets, Rate};
 use crate::queue::Item;
-use darkchat_proto::Time;
+use darkchat_proto::limits::MAX_FRAME;
+use darkchat_proto::{Announced, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -17,6 +19,47 @@ const MIN_STALL: Duration = Duration::from_secs(2);
 const MAX_STALL: Duration = Duration::from_secs(10);
 /// How much of a new measure goes into the round trip: an eighth, as in RFC 6298.
 const SMOOTHING: u32 = 8;
+
+/// A sender keeps to this share of what the other side takes, in percent, so that nothing is dropped there.
+const SHARE: u64 = 90;
+/// A burst stands to its rate as in the budgets of a peer: four seconds of frames, and two of bytes.
+const FRAMES_BURST: u64 = 4;
+const BYTES_BURST: u64 = 2;
+
+/// How fast a neighbour may be sent something. Source: section 10.1.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    frames: Bucket,
+    bytes: Bucket,
+}
+
+impl Pace {
+    /// What the other side announced; where it said nothing, it is taken to have the same budgets as we.
+    pub(crate) fn new(announced: &Announced, own: &PeerBudgets) -> Self {
+        let per_s = |announced: u32, own: Rate| if announced == 0 { own.per_s } else { announced.into() };
+        let rate = |per_s: u64, burst: u64, least: u64| {
+            let per_s = (per_s.saturating_mul(SHARE) / 100).max(1);
+            Bucket::new(Rate { per_s, burst: per_s.saturating_mul(burst).max(least) })
+        };
+        Self {
+            frames: rate(per_s(announced.frames_per_s, own.frames), FRAMES_BURST, 1),
+            bytes: rate(per_s(announced.bytes_per_s, own.bytes), BYTES_BURST, bytes(MAX_FRAME)),
+        }
+    }
+
+    fn wait(&self, now: Time, len: usize) -> Duration {
+        self.frames.wait(now, 1).max(self.bytes.wait(now, bytes(len)))
+    }
+
+    fn take(&mut self, now: Time, len: usize) {
+        self.frames.take(now, 1);
+        self.bytes.take(now, bytes(len));
+    }
+}
+
+fn bytes(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
 
 /// A neighbour counts frames that it was never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +94,13 @@ pub(crate) struct Hop {
     ping: (u64, Time),
     is_answered: bool,
     round_trip: Option<Duration>,
+    pace: Pace,
+    /// When what waits only for its turn may go.
+    resumes: Option<Time>,
 }
 
 impl Hop {
-    pub(crate) const fn new(now: Time) -> Self {
+    pub(crate) const fn new(now: Time, pace: Pace) -> Self {
         Self {
             received: 0,
             told: 0,
@@ -69,6 +115,8 @@ impl Hop {
             ping: (0, now),
             is_answered: true,
             round_trip: None,
+            pace,
+            resumes: None,
         }
     }
 
@@ -101,6 +149,23 @@ impl Hop {
     pub(crate) fn has_room(&self, len: usize) -> bool {
         self.kept.is_empty()
             || (self.kept.len() < KEPT_FRAMES && self.bytes.saturating_add(len) <= KEPT_BYTES)
+    }
+
+    /// Whether the other side takes one more frame of this length now; if not, it is tried again in time.
+    pub(crate) fn may_send(&mut self, now: Time, len: usize) -> bool {
+        let wait = self.pace.wait(now, len);
+        self.resumes = (!wait.is_zero()).then(|| now + wait);
+        wait.is_zero()
+    }
+
+    /// A frame of any kind goes out.
+    pub(crate) fn spend(&mut self, now: Time, len: usize) {
+        self.pace.take(now, len);
+    }
+
+    /// Whether something waited for its turn, which has come.
+    pub(crate) fn resumes(&mut self, now: Time) -> bool {
+        self.resumes.take_if(|at| *at <= now).is_some()
     }
 
     /// A route goes out.
@@ -207,16 +272,21 @@ impl Hop {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        [self.tell_at, self.dead_at()].into_iter().flatten().min()
+        [self.tell_at, self.dead_at(), self.resumes].into_iter().flatten().min()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Profile;
     use bytes::Bytes;
 
     const MS: Duration = Duration::from_millis(1);
+
+    fn new_hop() -> Hop {
+        Hop::new(Time::ZERO, Pace::new(&Announced::default(), &PeerBudgets::of(Profile::Trusted)))
+    }
 
     fn route(len: usize) -> Item {
         Item { is_route: true, ..Item::control(Bytes::new(), Bytes::from(vec![0; len])) }
@@ -224,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_count_is_told_after_64_frames_or_50_milliseconds() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         assert!((1..64).all(|_| hop.receive(Time::ZERO).is_none()));
         assert_eq!(hop.receive(Time::ZERO), Some(64));
         assert_eq!(hop.deadline(), None, "there is nothing left to tell");
@@ -236,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_kept_no_longer_and_the_rest_in_order() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         for len in 1..=4 {
             hop.keep(Time::ZERO, route(len));
         }
@@ -253,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_count_may_come_before_the_driver_says_that_it_has_written() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         hop.keep(Time::ZERO, route(5));
         hop.keep(Time::ZERO, route(7));
         assert_eq!(hop.count(Time::ZERO, 1).map(|items| items.len()), Ok(1));
@@ -267,12 +337,12 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_in_frames_and_bytes() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         while hop.has_room(1) {
             hop.keep(Time::ZERO, route(1));
         }
         assert_eq!(hop.kept.len(), KEPT_FRAMES);
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         while hop.has_room(60_000) {
             hop.keep(Time::ZERO, route(60_000));
         }
@@ -282,7 +352,7 @@ mod tests {
     #[test]
     fn a_silent_link_is_dead_after_two_seconds_or_eight_round_trips_and_at_most_ten_seconds() {
         for (trip, stall) in [(10, 2_000), (250, 2_000), (500, 4_000), (3_000, 10_000)] {
-            let mut hop = Hop::new(Time::ZERO);
+            let mut hop = new_hop();
             hop.ping(Time::ZERO, 9);
             hop.pong(Time::ZERO + MS * trip, 9);
             hop.keep(Time::ZERO, route(1));
@@ -294,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_link_that_counts_on_is_not_dead_however_slow_it_is() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         for second in 0..20 {
             hop.keep(Time::from_millis(second * 1_000), route(1));
             hop.keep(Time::from_millis(second * 1_000), route(1));
@@ -310,7 +380,7 @@ mod tests {
 
     #[test]
     fn round_trips_are_smoothed_and_only_a_ping_of_ours_counts() {
-        let mut hop = Hop::new(Time::ZERO);
+        let mut hop = new_hop();
         hop.pong(Time::from_millis(5), 0);
         assert_eq!(hop.round_trip(), None);
         hop.ping(Time::ZERO, 7);
@@ -321,5 +391,29 @@ mod tests {
         hop.ping(Time::from_millis(100), 9);
         hop.pong(Time::from_millis(260), 9);
         assert_eq!(hop.round_trip(), Some(MS * 90));
+    }
+
+    #[test]
+    fn a_neighbour_is_sent_nine_tenths_of_what_it_announced_or_of_what_we_take() {
+        let own = PeerBudgets::of(Profile::Public);
+        let announced = Announced { frames_per_s: 100, bytes_per_s: 1_000, ..Announced::default() };
+        let mut told = Hop::new(Time::ZERO, Pace::new(&announced, &own));
+        let mut sent = 0;
+        while told.may_send(Time::ZERO, 1) {
+            told.spend(Time::ZERO, 1);
+            sent += 1;
+        }
+        assert_eq!((sent, told.deadline()), (360, told.resumes));
+        assert!(!told.resumes(Time::from_millis(11)) && told.resumes(Time::from_millis(12)));
+        assert!(
+            told.may_send(Time::from_millis(1_000), 1) && !told.may_send(Time::from_millis(1_000), 100_000)
+        );
+        let mut untold = Hop::new(Time::ZERO, Pace::new(&Announced::default(), &own));
+        let sent = (0..).take_while(|_| {
+            let may = untold.may_send(Time::ZERO, 1);
+            untold.spend(Time::ZERO, 1);
+            may
+        });
+        assert_eq!(sent.count(), 18_000);
     }
 }

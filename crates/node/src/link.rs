@@ -5,9 +5,9 @@ mod send;
 pub(crate) use send::{Outcome, Targets};
 
 use crate::context::Context;
-use crate::hop::Hop;
+use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
-use crate::{DroppedFor, LinkId, Output, SendClass};
+use crate::{DroppedFor, LinkId, Output};
 
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -127,21 +127,27 @@ impl Link {
         few && self.held().saturating_add(len) <= self.max_bytes()
     }
 
-    /// Whether there is room with the driver, and for a route also among those that are not counted yet. Shards never
-    /// wait for that: what counts for us may stand behind one of them.
-    fn has_window(&self, item: &Item) -> bool {
-        let len = item.len();
-        let counted = item.is_route && item.class != SendClass::Control;
-        let may_keep = !counted || self.hop().is_none_or(|hop| hop.has_room(len));
-        may_keep && (self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window())
+    /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
+    /// of the neighbour. Shards never wait for these: what counts for us may stand behind one of them.
+    fn has_window(&mut self, now: Time, len: usize, waits: bool) -> bool {
+        let hop = self.about.hop.as_deref_mut().filter(|_| waits);
+        let may_go = hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len));
+        may_go && (self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window())
     }
 
     /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
-    fn takes_now(&self, item: &Item) -> bool {
+    fn takes_now(&mut self, now: Time, item: &Item) -> bool {
         self.queue.is_empty()
-            && self.has_window(item)
+            && self.has_window(now, item.len(), item.waits_for_counts())
             && self.sent.len() < QUEUE_CLIENT_FRAMES
             && self.is_up()
+    }
+
+    /// Takes the next frame that waits, if it can go out now.
+    fn take_next(&mut self, now: Time) -> Option<Item> {
+        let next = self.queue.next()?;
+        let (len, waits) = (next.len(), next.waits_for_counts());
+        if self.has_window(now, len, waits) { self.queue.pop() } else { None }
     }
 
     /// Whether nothing waits, and the neighbour has counted all that it was sent.
@@ -197,6 +203,8 @@ pub(crate) struct NewLink {
     pub(crate) remote: Addr,
     pub(crate) observed: IpAddr,
     pub(crate) features: Features,
+    /// How fast a neighbour may be sent something; `None` for a client.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// Where a link stands in the table; never given again while it lives.
@@ -241,7 +249,7 @@ impl Links {
         if self.by_id.contains_key(&id) {
             return None;
         }
-        let NewLink { kind, remote, observed, features } = new;
+        let NewLink { kind, remote, observed, features, pace } = new;
         let about = About {
             remote,
             observed,
@@ -251,7 +259,7 @@ impl Links {
             dropped: 0,
             slow: false,
             finish: None,
-            hop: (kind == LinkKind::Peer).then(|| Box::new(Hop::new(now))),
+            hop: pace.map(|pace| Box::new(Hop::new(now, pace))),
         };
         let link = Link {
             kind,
@@ -356,6 +364,9 @@ impl Links {
             }
             self.expire(cx, id);
             self.tell_count(cx, id);
+            if self.resume(cx, id) != Verdict::Fine {
+                return Verdict::Close(Code::SlowConsumer);
+            }
         }
         let pings =
             self.get(id).is_some_and(|link| now.saturating_since(link.last_ping()) >= link.ping_after());
@@ -481,6 +492,7 @@ mod tests {
             remote: "mem://x".parse().unwrap(),
             observed: [127, 0, 0, 1].into(),
             features: Features::NONE,
+            pace: None,
         };
         let first = links.open(Time::ZERO, LinkId(1), new());
         assert!(links.open(Time::ZERO, LinkId(1), new()).is_none(), "an id is not used twice");

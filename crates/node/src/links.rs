@@ -1,5 +1,7 @@
 //! What happens to links, whoever is at the other end: they open, are heard, fall silent, close. Sections 3 and 11.
 
+use crate::hop::Pace;
+use crate::limits::PeerBudgets;
 use crate::link::{LinkKind, NewLink, Verdict};
 use crate::peers::Peer;
 use crate::queue::Item;
@@ -35,7 +37,9 @@ impl Node {
         let kind = if user.is_some() { LinkKind::Client } else { LinkKind::Peer };
         let features = peer.features();
         let now = self.cx.now;
-        if self.links.open(now, link, NewLink { kind, remote, observed, features }).is_none() {
+        let budgets = PeerBudgets::of(self.config.profile);
+        let pace = (kind == LinkKind::Peer).then(|| Pace::new(peer.announced(), &budgets));
+        if self.links.open(now, link, NewLink { kind, remote, observed, features, pace }).is_none() {
             return;
         }
         match (user, peer.server()) {

@@ -60,6 +60,11 @@ impl Item {
         Self { head, body, class, source, owed, channel: None, is_route: false }
     }
 
+    /// Whether it may go to a neighbour only while that one counts, and not too fast.
+    pub(crate) fn waits_for_counts(&self) -> bool {
+        self.is_route && self.class != SendClass::Control
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.head.len().saturating_add(self.body.len())
     }

@@ -118,14 +118,14 @@ impl InitiatorProof {
         signature: Signature,
         credentials: Credentials,
     ) -> Result<(Bytes, Established), HandshakeError> {
-        let Self { mut noise, network: _, dialler, server, features, announced: _ } = self;
+        let Self { mut noise, network: _, dialler, server, features, announced } = self;
         credentials.check()?;
         let Credentials { token, agent, resume } = credentials;
         let auth = Auth { identity, sig: signature, device: dialler.device(), token, agent, resume };
         let message = noise.write(&auth.encode())?;
         let (there, back) = noise.split();
-        let peer =
-            Authenticated { identity: *server.as_bytes(), role: dialler.role(), device: None, features };
+        let identity = *server.as_bytes();
+        let peer = Authenticated { identity, role: dialler.role(), device: None, features, announced };
         let established = Established { peer, sealer: Sealer::new(&there), opener: Opener::new(&back) };
         Ok((message.into(), established))
     }

@@ -120,7 +120,8 @@ impl ResponderWaiting {
         let fixed = noise.remote_static().ok_or(HandshakeError::Cut)?;
         verify::request(&identity, &initiator_request(&network, role, &h2, fixed, server.as_bytes()), &sig)?;
         let (there, back) = noise.split();
-        let peer = Authenticated { identity, role, device, features };
+        let announced = Announced::default();
+        let peer = Authenticated { identity, role, device, features, announced };
         let established = Established { peer, sealer: Sealer::new(&back), opener: Opener::new(&there) };
         Ok((established, Credentials { token, agent, resume }))
     }

@@ -111,7 +111,7 @@ impl Links {
             return Offer::Dropped;
         }
         let len = item.len();
-        if link.takes_now(item) {
+        if link.takes_now(now, item) {
             put_out(now, link, item);
             self.held = self.held.saturating_add(len);
             if link.wake > now + QUEUE_AGE {
@@ -155,8 +155,7 @@ impl Links {
     /// Lets go out what has room now.
     fn go_on(&mut self, cx: &mut Context, id: LinkId, slot: Slot, before: usize) -> Verdict {
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        while link.queue.next().is_some_and(|item| link.has_window(item)) {
-            let Some(item) = link.queue.pop() else { break };
+        while let Some(item) = link.take_next(cx.now) {
             put_out(cx.now, link, &item);
             let links = link.solo.clone();
             let Item { head, body, class, .. } = item;
@@ -196,6 +195,16 @@ impl Links {
         } else if let Some(slot) = self.slot(id) {
             self.arm(slot);
         }
+    }
+
+    /// Goes on with what waited for its turn only.
+    pub(super) fn resume(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
+        let Some(slot) = self.slot(id).filter(|_| self.hop_mut(id).is_some_and(|hop| hop.resumes(cx.now)))
+        else {
+            return Verdict::Fine;
+        };
+        let before = self.get(id).map_or(0, Link::held);
+        self.go_on(cx, id, slot, before)
     }
 
     /// Tells a neighbour how many routes of its were dealt with, if that is due.
@@ -278,6 +287,9 @@ fn put_out(now: Time, link: &mut Link, item: &Item) {
     }
     link.in_flight = link.in_flight.saturating_add(bytes);
     link.last_sent = now;
+    if let Some(hop) = &mut link.about.hop {
+        hop.spend(now, bytes);
+    }
     let hop = if item.is_route { link.about.hop.as_deref_mut() } else { None };
     let (is_route, owed) = (hop.is_some(), if hop.is_some() { Owed::Nothing } else { item.owed });
     if let Some(hop) = hop {

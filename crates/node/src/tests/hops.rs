@@ -152,6 +152,26 @@ fn a_full_ring_holds_the_rest_back_until_the_neighbour_counts() {
 }
 
 #[test]
+fn a_neighbour_is_not_sent_more_than_it_takes_and_the_rest_waits_its_turn() {
+    let mut world = World::new(1);
+    let (source, peer) = (world.fake_peer(0, stranger(2)), world.fake_peer(0, stranger(1)));
+    world.take_inbox(peer);
+    let frame = text_route(&world, &[stranger(1)], 9, "one of many");
+    for _ in 0..20_000 {
+        world.give(0, Input::Frame { link: source.link, frame: frame.clone() });
+    }
+    world.run_for(ms(200));
+    let at_once = routes(world.inbox(peer)).len();
+    assert!(
+        (17_900..19_000).contains(&at_once),
+        "nine tenths of the burst and of what came since: {at_once}"
+    );
+    world.run_for(ms(500));
+    assert_eq!(routes(world.inbox(peer)).len(), 20_000);
+    assert_eq!((world.stats(0).forwarded, world.stats(0).dropped_total()), (20_000, 0));
+}
+
+#[test]
 fn a_server_without_a_second_way_gets_what_was_sent_while_it_was_gone_for_seconds() {
     let mut world = World::line(2);
     let (alice, bob) = (world.client(0, 1), world.client(1, 2));
