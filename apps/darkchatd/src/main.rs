@@ -6,6 +6,7 @@ mod limits;
 mod log;
 mod prompt;
 mod report;
+mod show;
 mod signals;
 mod start;
 

@@ -1,7 +1,8 @@
 //! The operator's prompt: one table of commands, read from a terminal or from any standard input.
 
 use crate::log::LogLines;
-use darkchat_proto::{ChannelId, ChannelName, Network, ServerAddr};
+use crate::show;
+use darkchat_proto::{ChannelId, ChannelName, Network, ServerAddr, ServerId};
 use darkchat_server::{PeerError, Server};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter as _};
@@ -15,9 +16,12 @@ const PROMPT: &str = "darkchatd> ";
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// The commands, with a usage line each.
-const HELP: [(&str, &str); 6] = [
+const HELP: [(&str, &str); 9] = [
     ("connect HOST PORT", "dial a server and keep the link; also: connect ADDR"),
-    ("peers", "the servers that this one is linked with"),
+    ("disconnect KEY", "end the link with a server, and dial it no longer"),
+    ("peers", "the servers that this one is linked with, their round trips and what waits for them"),
+    ("map", "all servers of the network as this one sees it, and the way to each"),
+    ("trace CHANNEL", "by which hops a probe reaches the servers that want a channel"),
     ("clients", "the users that are connected, and how many channels each has joined"),
     ("channels [NAME]", "the channels with members here, by id; with a name, that one"),
     ("id", "this server's key"),
@@ -28,7 +32,10 @@ const HELP: [(&str, &str); 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Connect(ServerAddr),
+    Disconnect(ServerId),
     Peers,
+    Map,
+    Trace(ChannelName),
     Clients,
     Channels(Option<ChannelName>),
     Id,
@@ -51,7 +58,12 @@ impl Command {
             ("connect", [addr]) => Self::connect(addr),
             ("connect", [host, port]) => Self::connect(&host_and_port(host, port)),
             ("connect", _) => usage("connect HOST PORT, or connect ADDR"),
+            ("disconnect", [key]) => key.parse().map(Self::Disconnect).map_err(|e| format!("{e}")),
+            ("disconnect", _) => usage("disconnect KEY"),
             ("peers", []) => Ok(Self::Peers),
+            ("map", []) => Ok(Self::Map),
+            ("trace", [name]) => name.parse().map(Self::Trace).map_err(|e| format!("{e}")),
+            ("trace", _) => usage("trace CHANNEL"),
             ("clients", []) => Ok(Self::Clients),
             ("channels", []) => Ok(Self::Channels(None)),
             ("channels", [name]) => {
@@ -60,7 +72,7 @@ impl Command {
             ("id", []) => Ok(Self::Id),
             ("help", _) => Ok(Self::Help),
             ("exit", []) => Ok(Self::Exit),
-            (known @ ("peers" | "clients" | "channels" | "id" | "exit"), _) => usage(known),
+            (known @ ("peers" | "map" | "clients" | "channels" | "id" | "exit"), _) => usage(known),
             _ => Err(format!("unknown command: {}", verb.escape_debug())),
         }
     }
@@ -84,10 +96,14 @@ fn host_and_port(host: &str, port: &str) -> String {
 pub(crate) async fn answer(server: &Server, network: &Network, command: Command) -> String {
     match command {
         Command::Connect(addr) => connect(server, addr).await,
-        Command::Peers => list(server.peers().iter().map(|peer| {
-            let direction = if peer.outbound { "out" } else { "in" };
-            format!("{} {direction} {}", peer.id, peer.addr)
-        })),
+        Command::Disconnect(peer) if server.disconnect(peer).await => format!("disconnected {peer}"),
+        Command::Disconnect(peer) => format!("error: not connected: {peer}"),
+        Command::Peers => list(server.peers().iter().map(show::peer)),
+        Command::Map => show::map(&server.map()),
+        Command::Trace(name) => match server.trace(ChannelId::of(network, &name)).await {
+            Ok(trace) => show::trace(&trace),
+            Err(error) => format!("error: {error}"),
+        },
         Command::Clients => list(
             server
                 .clients()
@@ -242,6 +258,9 @@ mod tests {
         assert_eq!(Command::parse("   "), None);
         assert_eq!(parse("frob x"), Err("unknown command: frob".to_owned()));
         assert_eq!(parse("peers now"), Err("usage: peers".to_owned()));
+        assert_eq!(parse("trace"), Err("usage: trace CHANNEL".to_owned()));
+        assert_eq!(parse("map x"), Err("usage: map".to_owned()));
+        assert!(parse("trace two words").is_err() && parse("disconnect nobody").is_err());
         assert!(parse("connect host 70000").unwrap_err().contains("70000"));
         assert!(parse("channels two words").is_err());
     }

@@ -80,7 +80,7 @@ impl Report {
         if let Some(addr) = self.peers.first() {
             out.push_str(&format!("  peer with this:  darkchatd --connect {addr}\n"));
         }
-        out.push_str("  commands:        help, connect, peers, clients, channels, exit\n");
+        out.push_str("  commands:        help, connect, peers, map, trace, clients, channels, exit\n");
         out
     }
 }

@@ -31,7 +31,7 @@ impl Default for Config {
             network: Network::default(),
             profile: Profile::Public,
             addrs: Vec::new(),
-            features: Features::DONE,
+            features: Features::DONE | Features::TRACE,
             max_clients: 10_000,
             max_peers: 32,
             memory_budget: 512 << 20,

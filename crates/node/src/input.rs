@@ -1,11 +1,11 @@
 //! What happens to a node: facts, as plain data.
 
-use crate::{DialId, LinkId, SignId};
+use crate::{DialId, LinkId, SignId, TraceId};
 use bytes::Bytes;
 use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
-    Addr, Bundle, ChannelId, Code, Digest16, Frame, InterestShard, Post, RouteHead, ServerAddr, ServerRecord,
-    Signature,
+    Addr, Bundle, ChannelId, Code, Digest16, Frame, InterestShard, Post, RouteHead, ServerAddr, ServerId,
+    ServerRecord, Signature,
 };
 use std::net::IpAddr;
 
@@ -89,6 +89,16 @@ pub enum Input {
     Peer(ServerAddr),
     /// The operator no longer wants it.
     Unpeer(Addr),
+    /// The operator wants no link with this server, and none with where it was named.
+    Disconnect(ServerId),
+    /// The operator wants to know by which hops a channel's posts leave. Answered by
+    /// [`Output::Traced`](crate::Output::Traced).
+    Trace {
+        /// Repeated by the answer.
+        trace: TraceId,
+        /// The channel.
+        channel: ChannelId,
+    },
     /// The operator wants the server to stop: everybody gets a goodbye.
     Drain,
 }

@@ -95,6 +95,11 @@ impl Interest {
         self.others.servers(tag)
     }
 
+    /// How many tags a server wants, ours included; those of a former cut are left out.
+    pub(crate) fn tags_of(&self, router: RouterId) -> usize {
+        if router == self.own.server().router() { self.own.len() } else { self.others.tags_of(router) }
+    }
+
     /// The encoded shards of a server, ours included, for a peer that pulls them; those of a former cut are left out.
     pub(crate) fn shards(&self, router: RouterId) -> Vec<Bytes> {
         if router == self.own.server().router() { self.own.shards() } else { self.others.shards(router) }

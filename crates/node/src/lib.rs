@@ -46,7 +46,9 @@
 //! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
 //! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
-//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same.
+//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from
+//! forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and
+//! `view` show it to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
@@ -81,6 +83,8 @@ mod stats;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod view;
 
 pub use config::Config;
 pub use event::Event;
@@ -88,6 +92,8 @@ pub use input::{Accept, Check, Input, Received};
 pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
 pub use output::{Output, SendClass};
 pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
+pub use trace::{Hop, Trace};
+pub use view::{MapRow, NetworkMap};
 
 use announce::Announce;
 use blame::Blame;
@@ -107,6 +113,7 @@ use session::{Session, Sessions};
 use spread::Dones;
 use std::time::Duration;
 use sync::Sync;
+use trace::Traces;
 
 /// A link: the driver counts them up and never uses one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +129,11 @@ pub struct DialId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct SignId(pub u64);
+
+/// A question for the way of a channel's posts, numbered by whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct TraceId(pub u64);
 
 /// Everything that a server knows and decides. No sockets, no clock, no randomness of its own.
 ///
@@ -145,6 +157,7 @@ pub struct Node {
     retell: Retell,
     limbo: Limbo,
     blame: Blame,
+    traces: Traces,
     draining: bool,
 }
 
@@ -169,6 +182,7 @@ impl Node {
             retell: Retell::default(),
             limbo: Limbo::new(config.limbo_bytes),
             blame: Blame::default(),
+            traces: Traces::default(),
             draining: false,
             config,
         }
@@ -190,6 +204,8 @@ impl Node {
             Input::Timeout => self.timeout(),
             Input::Peer(addr) => self.pin(addr),
             Input::Unpeer(addr) => self.unpin(&addr),
+            Input::Disconnect(server) => self.disconnect(&server),
+            Input::Trace { trace, channel } => self.trace(trace, channel),
             Input::Drain => self.drain(),
         }
     }
@@ -215,6 +231,7 @@ impl Node {
             self.retell.deadline(),
             self.limbo.deadline(),
             self.blame.deadline(),
+            self.traces.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -240,6 +257,7 @@ impl Node {
             held_records: self.sync.held_len(),
             pinned: self.peers.pinned_len(),
             limbo_bytes: self.limbo.bytes(),
+            traces: self.traces.len(),
         };
         Stats {
             sizes,
@@ -257,7 +275,9 @@ impl Node {
             self.peers.router_of(link)?;
             let about = &*self.links.get(link)?.about;
             let (addr, since, round_trip) = (about.remote.clone(), about.since, about.round_trip());
-            Some(PeerRow { link, server: peer.server, addr, outbound: peer.outbound, since, round_trip })
+            let (server, outbound) = (peer.server, peer.outbound);
+            let (queued, pinned) = (self.links.held_by(link), self.peers.pinned_at(link));
+            Some(PeerRow { link, server, addr, outbound, since, round_trip, queued, pinned })
         };
         self.peers.iter().filter_map(row).collect()
     }
@@ -307,6 +327,10 @@ pub struct PeerRow {
     pub since: Time,
     /// The time of a way there and back, smoothed; `None` until it was measured.
     pub round_trip: Option<Duration>,
+    /// The bytes that wait for it, here and with the driver.
+    pub queued: usize,
+    /// Where the operator named it, if a link with it is wanted.
+    pub pinned: Option<Addr>,
 }
 
 /// A user's program that is connected, for the operator.

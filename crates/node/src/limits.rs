@@ -95,6 +95,8 @@ pub struct PeerBudgets {
     pub records: Rate,
     /// Interest shards that were news; counted by the node.
     pub shards: Rate,
+    /// Destinations of probes; counted by the node.
+    pub probes: Rate,
 }
 
 impl PeerBudgets {
@@ -107,6 +109,7 @@ impl PeerBudgets {
             destinations: Rate::of(profile, 200_000, 400_000),
             records: Rate::of(profile, 50, 2_000),
             shards: Rate::of(profile, 100, 5_000),
+            probes: Rate::of(profile, 50, 200),
         }
     }
 }

@@ -185,6 +185,7 @@ impl Node {
         self.announce_due();
         self.expire_spread();
         self.expire_limbo();
+        self.expire_traces();
         self.dial_due();
     }
 

@@ -1,6 +1,6 @@
 //! What a node wants done: the driver carries it out and reports back.
 
-use crate::{DialId, Event, LinkId, SignId};
+use crate::{DialId, Event, LinkId, SignId, Trace, TraceId};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
 use darkchat_proto::{Goodbye, ServerAddr, Time};
@@ -58,6 +58,13 @@ pub enum Output {
         link: LinkId,
         /// The last frame, if the other side is to know.
         goodbye: Option<Goodbye>,
+    },
+    /// The answer to [`Input::Trace`](crate::Input::Trace).
+    Traced {
+        /// Repeated from the question.
+        trace: TraceId,
+        /// What was found; `None` if too many were under way.
+        found: Option<Box<Trace>>,
     },
     /// A fact for logs and for the operator.
     Event(Event),

@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     /// Records and shards that were news.
     pub(crate) records: Bucket,
     pub(crate) shards: Bucket,
+    /// Destinations of probes.
+    pub(crate) probes: Bucket,
     /// What it asked for and has not got yet.
     pub(crate) owes: BTreeMap<RouterId, Want>,
     /// Whose shards it was asked for, and until when they count as the answer.
@@ -56,6 +58,7 @@ impl Peer {
             destinations: Bucket::new(budgets.destinations),
             records: Bucket::new(budgets.records),
             shards: Bucket::new(budgets.shards),
+            probes: Bucket::new(budgets.probes),
             owes: BTreeMap::new(),
             pulled: BTreeMap::new(),
         }
@@ -344,6 +347,18 @@ impl Peers {
     pub(crate) fn pace_destinations(&mut self, now: Time, link: LinkId, count: usize) -> bool {
         let tokens = u64::try_from(count).unwrap_or(u64::MAX);
         self.by_link.get_mut(&link).is_some_and(|peer| peer.destinations.try_take(now, tokens))
+    }
+
+    /// Takes a probe's destinations from a link's budget, on credit where only some of the tokens are there: a probe
+    /// is not cut, and the next one waits for it.
+    pub(crate) fn pace_probe(&mut self, now: Time, link: LinkId, count: usize) -> bool {
+        let tokens = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        let Some(peer) = self.by_link.get_mut(&link) else { return false };
+        let has_some = peer.probes.wait(now, 1).is_zero();
+        if has_some {
+            peer.probes.take(now, tokens);
+        }
+        has_some
     }
 
     /// The links that were not welcomed in time.

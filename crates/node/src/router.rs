@@ -145,6 +145,9 @@ impl Node {
         if is_message {
             self.cx.stats.accept();
         }
+        if head.class == Class::Trace && !self.probed(link, from, &head, &payload) {
+            return;
+        }
         let mut dst: BTreeSet<RouterId> = head.dst.drain(..).collect();
         let ours = dst.remove(&self.identity.router());
         if check == Check::Bad {
@@ -152,7 +155,9 @@ impl Node {
             self.cx.stats.drop_new(u64::try_from(copies).unwrap_or(u64::MAX), DroppedFor::BadSignature);
             return self.forged(link);
         }
-        if ours {
+        if ours && head.class == Class::TraceRep {
+            self.probe_answered(&head, payload.clone());
+        } else if ours {
             self.hand_up(link, head.class, channel, payload.clone(), digest);
         }
         let (origin, id, wants) = (head.origin, head.id, head.want_done);
@@ -227,7 +232,8 @@ impl Node {
     /// Whether it is on its way.
     fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> bool {
         let class = match route.head.class {
-            Class::Channel => SendClass::Channel,
+            Class::Trace | Class::TraceRep if !self.can_trace(link) => return false,
+            Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
             Class::Shard => SendClass::Control,
             _ => SendClass::Direct,
         };

@@ -1,10 +1,10 @@
 //! What other servers ask for, and the dials that the operator wants. Source: `docs/protocol.md`, sections 9.5 and 11.3.
 
 use crate::link::{Outcome, Verdict};
-use crate::peers::Pair;
+use crate::peers::{Pair, Peer};
 use crate::queue::Item;
 use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
-use darkchat_proto::{Addr, Code, Done, Features, Frame, Kind, ServerAddr, Welcome};
+use darkchat_proto::{Addr, Code, Done, Features, Frame, Kind, ServerAddr, ServerId, Welcome};
 
 impl Node {
     pub(crate) fn welcome_server(&mut self, link: LinkId) {
@@ -211,6 +211,18 @@ impl Node {
 
     pub(crate) fn unpin(&mut self, addr: &Addr) {
         if let Some(link) = self.peers.unpin(addr) {
+            self.close(link, Code::Ok);
+        }
+    }
+
+    /// Whatever was named where this server is, is named no longer, and the links with it end.
+    pub(crate) fn disconnect(&mut self, server: &ServerId) {
+        let is_it = |(link, peer): (LinkId, &Peer)| (peer.server == *server).then_some(link);
+        let links: Vec<LinkId> = self.peers.iter().filter_map(is_it).collect();
+        for link in links {
+            if let Some(addr) = self.peers.pinned_at(link) {
+                self.peers.unpin(&addr);
+            }
             self.close(link, Code::Ok);
         }
     }

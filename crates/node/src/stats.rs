@@ -278,4 +278,6 @@ pub struct Sizes {
     pub pinned: usize,
     /// The bytes of frames without a way for the moment.
     pub limbo_bytes: usize,
+    /// Traces of ours that are under way.
+    pub traces: usize,
 }

@@ -4,6 +4,7 @@ mod blame;
 mod clients;
 mod hops;
 mod objects;
+mod operator;
 mod originals;
 mod properties;
 mod servers;

@@ -24,6 +24,8 @@ impl Features {
     pub const DONE: Self = Self(1 << 3);
     /// A server dials back on request.
     pub const DIALBACK: Self = Self(1 << 4);
+    /// Probes pass, and are answered.
+    pub const TRACE: Self = Self(1 << 6);
 
     /// The set with these bits.
     #[must_use]
@@ -66,8 +68,9 @@ mod tests {
 
     #[test]
     fn features_are_the_bits_of_section_4_4() {
-        let features = [Features::RESUME, Features::SEALED, Features::DONE, Features::DIALBACK];
-        assert_eq!(features.map(Features::bits), [1, 2, 8, 16]);
+        let features =
+            [Features::RESUME, Features::SEALED, Features::DONE, Features::DIALBACK, Features::TRACE];
+        assert_eq!(features.map(Features::bits), [1, 2, 8, 16, 64]);
         assert!(Features::NONE.bits() == 0 && Features::RESUME.contains(Features::NONE));
         assert!(!Features::RESUME.contains(Features::RESUME | Features::DONE));
     }

@@ -44,6 +44,7 @@ mod record;
 mod shape;
 mod stream;
 mod time;
+mod traced;
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -74,3 +75,4 @@ pub use post::{Content, Deliver, Entry, EntryKind, Post, SealedHead, Signed};
 pub use record::{Bundle, InterestShard, RecordFlags, ServerRecord};
 pub use stream::{FrameStream, put_prefix};
 pub use time::{Time, parse_duration};
+pub use traced::Traced;

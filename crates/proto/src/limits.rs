@@ -50,6 +50,8 @@ pub const MAX_DIGEST: usize = 1_024;
 pub const MAX_DST: usize = 256;
 /// The hops that a `Route` may still make when it leaves its origin.
 pub const ROUTE_TTL: u32 = 32;
+/// The largest encoded answer to a probe, in bytes: its 26 at most, with room for fields of later versions.
+pub const MAX_TRACED: usize = 128;
 /// The longest `text` of an error or a goodbye, in bytes.
 pub const MAX_TEXT: usize = 200;
 /// The longest address text, in bytes: `wss://`, a key, `@`, the longest DNS name, a port and `/ws`.

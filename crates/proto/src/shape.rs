@@ -94,6 +94,7 @@ pub(crate) const SIGNED: Shape = Shape { name: "Signed", fields: &[] };
 pub(crate) const DELIVER: Shape = Shape { name: "Deliver", fields: &[] };
 pub(crate) const CHANNEL_BODY: Shape =
     Shape { name: "ChannelBody", fields: &[many(7, "entries", MAX_ENTRIES, Elements::Message(&ENTRY))] };
+pub(crate) const TRACED: Shape = Shape { name: "Traced", fields: &[] };
 pub(crate) const DEVICE_BUNDLE: Shape = Shape { name: "DeviceBundle", fields: &[] };
 pub(crate) const SERVER_RECORD: Shape = Shape {
     name: "ServerRecord",
@@ -226,6 +227,7 @@ mod tests {
             SIGNED,
             DELIVER,
             CHANNEL_BODY,
+            TRACED,
             DEVICE_BUNDLE,
             SERVER_RECORD,
             INTEREST_SHARD,

@@ -709,6 +709,17 @@ pub struct Complaint {
     #[prost(uint32, tag = "1")]
     pub seconds: u32,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Traced {
+    #[prost(fixed64, tag = "1")]
+    pub router: u64,
+    #[prost(fixed64, tag = "2")]
+    pub from: u64,
+    #[prost(uint32, tag = "3")]
+    pub ttl: u32,
+    #[prost(bool, tag = "4")]
+    pub here: bool,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {
@@ -748,6 +759,8 @@ pub enum Class {
     LookupRep = 4,
     DmStatus = 5,
     Shard = 6,
+    Trace = 7,
+    TraceRep = 8,
 }
 impl Class {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -763,6 +776,8 @@ impl Class {
             Self::LookupRep => "LOOKUP_REP",
             Self::DmStatus => "DM_STATUS",
             Self::Shard => "SHARD",
+            Self::Trace => "TRACE",
+            Self::TraceRep => "TRACE_REP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -775,6 +790,8 @@ impl Class {
             "LOOKUP_REP" => Some(Self::LookupRep),
             "DM_STATUS" => Some(Self::DmStatus),
             "SHARD" => Some(Self::Shard),
+            "TRACE" => Some(Self::Trace),
+            "TRACE_REP" => Some(Self::TraceRep),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ mod examples;
 mod schema;
 
 use bytes::{Bytes, BytesMut};
-use darkchat_proto::limits::{MAX_FRAME, MAX_NAME, MAX_TEXT};
+use darkchat_proto::limits::{MAX_FRAME, MAX_NAME, MAX_TEXT, MAX_TRACED};
 use darkchat_proto::{
     ChannelName, Code, DecodeError, EntryKind, Frame, FrameStream, InterestShard, Kind, Network, Post,
     ServerRecord, UserName, put_prefix,
@@ -89,7 +89,7 @@ fn on_a_small_stack(body: impl FnOnce() + Send + 'static) {
     assert!(thread.join().is_ok(), "the decoder panicked or ran out of stack");
 }
 
-const DECODERS: [&str; 10] = [
+const DECODERS: [&str; 11] = [
     "Frame",
     "Hello",
     "HelloReply",
@@ -100,6 +100,7 @@ const DECODERS: [&str; 10] = [
     "DeviceBundle",
     "ServerRecord",
     "InterestShard",
+    "Traced",
 ];
 
 #[test]
@@ -134,6 +135,7 @@ fn a4_group_starts_are_refused_at_once_however_many_follow() {
             let most = match message {
                 "Hello" | "HelloReply" | "Auth" => 4_096,
                 "ServerRecord" => 2_048,
+                "Traced" => MAX_TRACED,
                 _ => 60_000,
             };
             for number in [1, 7, 10, 15, 77] {

@@ -5,9 +5,9 @@ mod generate;
 use bytes::{Bytes, BytesMut};
 use darkchat_proto::{
     Addr, Auth, Bundle, ChannelName, Content, DecodeError, Deliver, Frame, FrameStream, Hello, HelloReply,
-    InterestShard, Kind, Post, ServerAddr, ServerRecord, Signed, UserName, is_invisible, put_prefix,
+    InterestShard, Kind, Post, ServerAddr, ServerRecord, Signed, Traced, UserName, is_invisible, put_prefix,
 };
-use generate::{auth, bundle, deliver, frame, hello, hello_reply, post, record, shard, signed};
+use generate::{auth, bundle, deliver, frame, hello, hello_reply, post, record, shard, signed, traced};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -59,7 +59,19 @@ fn give_to_all(bytes: &Bytes) {
             }
         )*};
     }
-    check!(Frame, Signed, Deliver, Post, ServerRecord, InterestShard, Bundle, Hello, HelloReply, Auth);
+    check!(
+        Frame,
+        Signed,
+        Deliver,
+        Post,
+        ServerRecord,
+        InterestShard,
+        Bundle,
+        Traced,
+        Hello,
+        HelloReply,
+        Auth
+    );
 }
 
 /// Every prefix of `valid`, and every copy with one byte changed in one of four ways.
@@ -118,7 +130,7 @@ proptest! {
     #[test]
     fn a13_bodies_come_back_and_encode_to_the_same_bytes(
         (signed, deliver, post) in (signed(), deliver(), post()),
-        (record, shard, bundle) in (record(), shard(), bundle()),
+        (record, shard, bundle, traced) in (record(), shard(), bundle(), traced()),
     ) {
         prop_assert_eq!(signed.encode(), signed.encode());
         prop_assert_eq!(Signed::decode(signed.encode()), Ok(signed));
@@ -132,6 +144,8 @@ proptest! {
         prop_assert_eq!(InterestShard::decode(shard.encode()), Ok(shard));
         prop_assert_eq!(bundle.encode(), bundle.encode());
         prop_assert_eq!(Bundle::decode(bundle.encode()), Ok(bundle));
+        prop_assert_eq!(traced.encode(), traced.encode());
+        prop_assert_eq!(Traced::decode(traced.encode()), Ok(traced));
     }
 
     #[test]
@@ -231,13 +245,13 @@ proptest! {
     #[test]
     fn no_prefix_of_a_body_and_no_flipped_byte_makes_a_decoder_panic(
         (signed, deliver, post) in (signed(), deliver(), post()),
-        (record, shard, bundle) in (record(), shard(), bundle()),
+        (record, shard, bundle, traced) in (record(), shard(), bundle(), traced()),
         (hello, reply, auth) in (hello(), hello_reply(), auth()),
     ) {
         for valid in [signed.encode(), deliver.encode(), post.encode()] {
             give_mutants_to_all(&valid);
         }
-        for valid in [record.encode(), shard.encode(), bundle.encode()] {
+        for valid in [record.encode(), shard.encode(), bundle.encode(), traced.encode()] {
             give_mutants_to_all(&valid);
         }
         for valid in [hello.encode(), reply.encode(), auth.encode()] {

@@ -85,3 +85,15 @@ pub enum PeerError {
     #[error("the server has stopped")]
     Stopped,
 }
+
+/// Why [`Server::trace`](crate::Server::trace) found nothing out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// As many traces as a server follows at once are under way. Nothing was sent; ask again in 3 s.
+    #[error("too many traces at once")]
+    Busy,
+    /// The server has stopped.
+    #[error("the server has stopped")]
+    Stopped,
+}

@@ -59,8 +59,8 @@ mod shown;
 mod stats;
 
 pub use builder::Builder;
-pub use darkchat_node::{Accept, Event, LinkId, Profile};
-pub use error::{PeerError, StartError};
+pub use darkchat_node::{Accept, Event, Hop, LinkId, MapRow, NetworkMap, Profile, Trace};
+pub use error::{PeerError, StartError, TraceError};
 pub use events::Events;
 pub use limits::Limits;
 pub use server::{ConnectedClient, Peer, Server};

@@ -1,5 +1,6 @@
 //! The loop: the only caller of `Node::handle`. It waits for inputs and for nothing else.
 
+mod questions;
 mod turn;
 mod wishes;
 
@@ -7,9 +8,10 @@ use crate::clock::{self, Wall};
 use crate::dial::{self, NotDialled};
 use crate::link::{NewLink, observed};
 use crate::shared::{Arrival, Shared};
-use crate::{LinkId, PeerError};
+use crate::{LinkId, PeerError, TraceError};
 use darkchat_node::{DialId, Event, Input, Node, Output};
 use darkchat_proto::{Code, Frame, Kind, ServerAddr, Time};
+use questions::Questions;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -30,6 +32,7 @@ pub(crate) struct Loop {
     /// Peers to dial from the start.
     configured: Vec<ServerAddr>,
     wishes: Wishes,
+    questions: Questions,
     is_draining: bool,
 }
 
@@ -47,6 +50,7 @@ impl Loop {
             wall: Wall::default(),
             configured,
             wishes,
+            questions: Questions::default(),
             is_draining: false,
         }
     }
@@ -137,6 +141,18 @@ impl Loop {
                 self.wishes.ask(peer.addr.clone(), linked, answer);
                 node.handle(now, Input::Peer(peer));
             }
+            Arrival::Disconnect { peer, answer } => {
+                let rows: Vec<_> = node.peers().into_iter().filter(|row| row.server == peer).collect();
+                rows.iter().filter_map(|row| row.pinned.as_ref()).for_each(|addr| self.wishes.forget(addr));
+                node.handle(now, Input::Disconnect(peer));
+                // Who no longer waits needs no answer.
+                let _ = answer.send(!rows.is_empty());
+            }
+            Arrival::Trace { answer, .. } if self.is_draining => drop(answer.send(Err(TraceError::Stopped))),
+            Arrival::Trace { channel, answer } => {
+                let trace = self.questions.ask(answer);
+                node.handle(now, Input::Trace { trace, channel });
+            }
             Arrival::Drain => {
                 if !self.is_draining {
                     self.is_draining = true;
@@ -197,6 +213,7 @@ impl Loop {
                     node.handle(now, Input::Signed { sign, signature });
                 }
                 Output::Dial { dial, addr } => self.dial(dial, addr),
+                Output::Traced { trace, found } => self.questions.answer(trace, found),
                 Output::Event(event) => self.report(node, now, &event),
             }
         }

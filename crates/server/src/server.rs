@@ -3,8 +3,9 @@
 use crate::builder::at_peer_port;
 use crate::limits::GRACE;
 use crate::shared::{Arrival, Shared};
-use crate::{Accept, Builder, Events, Limits, PeerError, Stats, accept};
+use crate::{Accept, Builder, Events, Limits, NetworkMap, PeerError, Stats, Trace, TraceError, accept};
 use darkchat_crypto::Identity;
+use darkchat_node::PeerRow;
 use darkchat_proto::{Addr, ChannelId, ServerAddr, ServerId, UserId};
 use darkchat_transport::Link;
 use std::sync::Arc;
@@ -48,6 +49,14 @@ pub struct Peer {
     pub addr: Addr,
     /// Whether this side dialled.
     pub outbound: bool,
+    /// Whether the operator named it, so that the link is kept and dialled again.
+    pub pinned: bool,
+    /// How long the link has been up.
+    pub up: Duration,
+    /// The smoothed time of a way there and back; `None` until it was measured.
+    pub round_trip: Option<Duration>,
+    /// The bytes that wait for it.
+    pub queued: usize,
 }
 
 /// A user's program that is connected.
@@ -118,7 +127,49 @@ impl Server {
     #[must_use]
     pub fn peers(&self) -> Vec<Peer> {
         let rows = self.shared().node().peers();
-        rows.into_iter().map(|row| Peer { id: row.server, addr: row.addr, outbound: row.outbound }).collect()
+        let now = self.shared().clock.now();
+        let peer = |row: PeerRow| Peer {
+            id: row.server,
+            addr: row.addr,
+            outbound: row.outbound,
+            pinned: row.pinned.is_some(),
+            up: now.saturating_since(row.since),
+            round_trip: row.round_trip,
+            queued: row.queued,
+        };
+        rows.into_iter().map(peer).collect()
+    }
+
+    /// The network as this server sees it: what the records of all servers say, and the way to each.
+    #[must_use]
+    pub fn map(&self) -> NetworkMap {
+        self.shared().node().map()
+    }
+
+    /// Ends the links with a server; where the operator named it, it is named no longer. Whether there was a link.
+    ///
+    /// The other side may dial again, if its operator named this server.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the answer and not the wish, unless it was not polled.
+    pub async fn disconnect(&self, peer: ServerId) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.shared().tell(Arrival::Disconnect { peer, answer }).await;
+        answered.await.unwrap_or(false)
+    }
+
+    /// Sends a probe after a channel's posts: by which hops it reaches the servers that want the channel, and how
+    /// long it takes. Answers when all of them have, or after 3 s.
+    ///
+    /// # Errors
+    /// [`TraceError`]: too many at once, or the server has stopped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the answer; the probe is under way and counts as such until it ends.
+    pub async fn trace(&self, channel: ChannelId) -> Result<Trace, TraceError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared().tell(Arrival::Trace { channel, answer }).await;
+        answered.await.unwrap_or(Err(TraceError::Stopped))
     }
 
     /// The users' programs that are connected.

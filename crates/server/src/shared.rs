@@ -6,10 +6,10 @@ use crate::events::Listeners;
 use crate::gate::Gate;
 use crate::link::{Flushed, NewLink};
 use crate::stats::Counts;
-use crate::{Limits, LinkId, PeerError};
+use crate::{Limits, LinkId, PeerError, TraceError};
 use darkchat_crypto::{Identity, LinkConfig, StaticKey, system};
-use darkchat_node::{Config, Node, Received};
-use darkchat_proto::{Code, Network, ServerAddr, ServerId};
+use darkchat_node::{Config, Node, Received, Trace};
+use darkchat_proto::{ChannelId, Code, Network, ServerAddr, ServerId};
 use darkchat_transport::Transport;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,16 @@ pub(crate) enum Arrival {
     Connect {
         peer: ServerAddr,
         answer: oneshot::Sender<Result<ServerId, PeerError>>,
+    },
+    /// The operator wants no link with that server.
+    Disconnect {
+        peer: ServerId,
+        answer: oneshot::Sender<bool>,
+    },
+    /// The operator wants to know the way of a channel's posts.
+    Trace {
+        channel: ChannelId,
+        answer: oneshot::Sender<Result<Trace, TraceError>>,
     },
     /// The operator wants an end.
     Drain,

@@ -3,7 +3,7 @@
 use crate::shown::Shown;
 use crate::sign::Signer;
 use darkchat_client::session::{Session, State};
-use darkchat_node::{Config, LinkId, Node, Profile};
+use darkchat_node::{Config, LinkId, Node, Profile, Trace};
 use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, ServerAddr, ServerId, Time, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -36,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) paused_until: Time,
     /// Whom the operator named.
     pub(crate) peers: Vec<ServerAddr>,
+    /// What came of the traces that were asked for, oldest first.
+    pub(crate) traced: Vec<Trace>,
 }
 
 impl Host {

@@ -4,11 +4,29 @@ use crate::actors::Host;
 use crate::world::World;
 use crate::{Client, Server, millis};
 use darkchat_client::session;
-use darkchat_node::{DroppedFor, Stats};
-use darkchat_proto::{Have, Time};
+use darkchat_node::{DroppedFor, NetworkMap, Stats, Trace};
+use darkchat_proto::{Have, ServerId, Time};
 use std::time::Duration;
 
 impl World {
+    /// What came of the newest trace that a server was asked for and that has ended.
+    #[must_use]
+    pub fn traced(&self, server: Server) -> Option<&Trace> {
+        self.hosts[server.0].traced.last()
+    }
+
+    /// The network as a server sees it; none while it is down.
+    #[must_use]
+    pub fn map(&mut self, server: Server) -> Option<NetworkMap> {
+        self.hosts[server.0].node.as_mut().map(|node| node.map())
+    }
+
+    /// The key of a server.
+    #[must_use]
+    pub fn id(&self, server: Server) -> ServerId {
+        self.hosts[server.0].id()
+    }
+
     /// How many times a member was shown what it was promised, so that a test knows that something was promised.
     #[must_use]
     pub const fn judged(&self) -> u64 {

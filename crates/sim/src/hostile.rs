@@ -190,8 +190,16 @@ impl World {
                 self.some_route(Class::Shard, payload)
             }
             11 => {
-                let class = self.rng.pick(&[Class::Dm, Class::LookupReq, Class::LookupRep, Class::DmStatus]);
-                let payload = self.rng.bytes(50).into();
+                let class = self.rng.pick(&[
+                    Class::Dm,
+                    Class::LookupReq,
+                    Class::LookupRep,
+                    Class::DmStatus,
+                    Class::Trace,
+                    Class::TraceRep,
+                ]);
+                let is_probe = class == Some(Class::Trace) && self.rng.chance(80);
+                let payload = if is_probe { Bytes::new() } else { self.rng.bytes(50).into() };
                 self.some_route(class.unwrap_or(Class::Dm), payload)
             }
             12 => Kind::LinkAck { received: self.rng.next() >> self.rng.below(64) },

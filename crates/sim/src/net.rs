@@ -124,7 +124,7 @@ impl World {
         };
         let is_client = device.is_some();
         let role = if is_client { Role::Client } else { Role::Peer };
-        let features = if is_client { Features::NONE } else { Features::DONE };
+        let features = if is_client { Features::NONE } else { Features::DONE | Features::TRACE };
         let host = &mut self.hosts[server];
         host.next_link += 1;
         let link = LinkId(host.next_link);

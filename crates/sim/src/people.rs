@@ -6,7 +6,7 @@ use crate::sign::Signer;
 use crate::world::{Event, World};
 use crate::{Client, Server, Who};
 use darkchat_client::session::{self, Session, State};
-use darkchat_node::{self as node, Config, Node};
+use darkchat_node::{self as node, Config, Node, TraceId};
 use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, Entry, ServerAddr, Time, UserId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -33,6 +33,7 @@ impl World {
             timer: None,
             paused_until: Time::ZERO,
             peers: Vec::new(),
+            traced: Vec::new(),
         });
         self.start(server);
         Server(server)
@@ -196,6 +197,13 @@ impl World {
     pub fn close(&mut self, client: Client) {
         self.users[client.0].wanted.clear();
         self.tell_client(client.0, session::Input::Close, &[]);
+    }
+
+    /// The operator of a server wants to know by which hops a channel's posts leave; [`traced`](Self::traced) tells.
+    pub fn trace(&mut self, server: Server, channel: &str) {
+        let (channel, _) = self.channel(channel);
+        let trace = TraceId(self.now.since_start().as_millis().try_into().unwrap_or(u64::MAX));
+        self.tell_server(server.0, node::Input::Trace { trace, channel }, None, &[]);
     }
 
     /// The operator stops a server politely.

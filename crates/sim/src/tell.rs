@@ -109,6 +109,7 @@ impl World {
                 };
                 self.close_end(connection, end, goodbye);
             }
+            Wish::Traced { trace: _, found } => self.hosts[server].traced.extend(found.map(|found| *found)),
             Wish::Event(event) => self.note_event(server, &event),
         }
         0
@@ -266,6 +267,8 @@ const fn name_of(input: &node::Input) -> &'static str {
         node::Input::Timeout => "timeout",
         node::Input::Peer(_) => "operator: peer",
         node::Input::Unpeer(_) => "operator: unpeer",
+        node::Input::Disconnect(_) => "operator: disconnect",
+        node::Input::Trace { .. } => "operator: trace",
         node::Input::Drain => "operator: drain",
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use darkchat_crypto::{Authenticated, Verified};
-use darkchat_node::{Accept, Check, Config, DialId, Input, LinkId, Node, Output, Received, SignId};
+use darkchat_node::{Accept, Check, Config, DialId, Input, LinkId, Node, Output, Received, SignId, TraceId};
 use darkchat_proto::limits::MAX_FRAME;
 use darkchat_proto::{
     Addr, ChannelId, Class, Code, Content, Deliver, DeviceId, Digest16, Entry, Features, Frame, FrameStream,
     InterestShard, Kind, Post, RecordFlags, Role, RouteHead, RouterId, ServerId, ServerRecord, Signature,
-    Signed, Tag, Time, UserId,
+    Signed, Tag, Time, Traced, UserId,
 };
 
 /// What may be out with the driver for one link, in bytes: the window of a peer and one frame beyond.
@@ -127,6 +127,8 @@ impl Driver {
                 0 => Input::Unpeer(addr(script)),
                 1 => Input::Drain,
                 2 => Input::DialFailed { dial: self.dial(script), why: code(script) },
+                3 => Input::Disconnect(server(script.byte() % 5)),
+                4 => Input::Trace { trace: TraceId(script.small(4)), channel: channel(script) },
                 _ => Input::Peer(addr(script).into()),
             },
             _ => {
@@ -153,7 +155,7 @@ impl Driver {
     fn opened(&mut self, script: &mut Script<'_>, peer: bool) -> Input {
         let link = LinkId(self.next_link);
         self.next_link = self.next_link.saturating_add(1);
-        let (who, features) = (script.byte() % 5, Features::DONE);
+        let (who, features) = (script.byte() % 5, Features::DONE | Features::TRACE);
         let (role, device) = if peer {
             (Role::Peer, None)
         } else {
@@ -269,10 +271,12 @@ impl Driver {
     }
 
     fn route(&self, author: UserId, script: &mut Script<'_>) -> Received {
-        let (payload, post) = self.post(author, script);
-        let class = match script.small(6) {
+        let (post_bytes, post) = self.post(author, script);
+        let class = match script.small(8) {
             0 => Class::Shard,
             1 => Class::Dm,
+            6 => Class::Trace,
+            7 => Class::TraceRep,
             _ => Class::Channel,
         };
         let head = RouteHead {
@@ -283,6 +287,14 @@ impl Driver {
             class,
             want_done: script.small(2) == 0,
             corr: script.small(2),
+        };
+        let payload = match class {
+            Class::Trace if head.id > 0 => Bytes::new(),
+            Class::TraceRep if head.id > 0 => {
+                Traced { router: head.origin, from: router(script), ttl: head.ttl, here: head.want_done }
+                    .encode()
+            }
+            _ => post_bytes,
         };
         let check = match script.small(3) {
             0 => Check::NotChecked,
@@ -339,7 +351,7 @@ impl Driver {
             Output::Pause { link, .. } => assert!(self.links.contains_key(&link)),
             Output::Dial { dial, .. } => self.dials.push(dial),
             Output::Sign { sign, .. } => self.signs.push(sign),
-            Output::Event(_) => {}
+            Output::Event(_) | Output::Traced { .. } => {}
         }
     }
 }

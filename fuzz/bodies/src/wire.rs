@@ -4,6 +4,7 @@ use bytes::Bytes;
 use darkchat_proto::limits::{MAX_ENTRIES, MAX_FRAME, MAX_PAYLOAD, MAX_SHARD_TAGS};
 use darkchat_proto::{
     Bundle, Content, DecodeError, Deliver, Frame, FrameStream, InterestShard, Post, ServerRecord, Signed,
+    Traced,
 };
 
 /// A frame decodes or is refused, and what decoded has one encoding that decodes to the same.
@@ -76,7 +77,7 @@ fn body(bytes: Bytes) {
     assert_eq!(Post::decode(post.encode()).as_ref(), Ok(&post));
 }
 
-/// What servers flood: a record, a shard, a bundle. The first byte says which.
+/// What servers flood: a record, a shard, a bundle; or what one answers to a probe. The first byte says which.
 pub fn peer_record(data: &[u8]) {
     let Some((&which, data)) = data.split_first() else { return };
     let data = Bytes::copy_from_slice(data);
@@ -93,8 +94,11 @@ pub fn peer_record(data: &[u8]) {
             }
         }
         _ => {
-            if let Ok(bundle) = Bundle::decode(data) {
+            if let Ok(bundle) = Bundle::decode(data.clone()) {
                 assert_eq!(Bundle::decode(bundle.encode()).as_ref(), Ok(&bundle));
+            }
+            if let Ok(traced) = Traced::decode(data) {
+                assert_eq!(Traced::decode(traced.encode()).as_ref(), Ok(&traced));
             }
         }
     }

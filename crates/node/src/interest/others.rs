@@ -298,6 +298,11 @@ impl Others {
         shards.into_iter().flatten().map(|held| held.signed.clone()).collect()
     }
 
+    pub(super) fn tags_of(&self, router: RouterId) -> usize {
+        let shards = self.servers.get(&router).map(|other| other.cut.shards.values());
+        shards.into_iter().flatten().map(|held| held.tags.len()).sum()
+    }
+
     pub(super) fn digest(&self, router: RouterId, epoch: u64) -> u64 {
         self.servers.get(&router).filter(|other| other.epoch == epoch).map_or(0, |other| other.cut.digest)
     }

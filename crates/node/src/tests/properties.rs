@@ -9,7 +9,7 @@ use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes};
 use bytes::Bytes;
 use darkchat_proto::{
     ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, RouteHead, RouterId, ServerId,
-    Signature, Want,
+    Signature, Traced, Want,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -87,16 +87,28 @@ fn any_received() -> impl Strategy<Value = Received> {
         .prop_map(|(id, epoch, seq, near)| record_of(id, epoch, seq, &near));
     let shard = (any_server(), any_u64(), any_u64(), vec(any_channel(), 0..4))
         .prop_map(|(id, epoch, seq, channels)| shard_of(id, epoch, seq, &channels));
-    let class = (0..6_usize).prop_map(|number| {
-        [Class::Channel, Class::Dm, Class::LookupReq, Class::LookupRep, Class::DmStatus, Class::Shard][number]
-    });
+    let class = prop_oneof![
+        Just(Class::Channel),
+        Just(Class::Dm),
+        Just(Class::LookupReq),
+        Just(Class::LookupRep),
+        Just(Class::DmStatus),
+        Just(Class::Shard),
+        Just(Class::Trace),
+        Just(Class::TraceRep),
+    ];
     let check = (0..8).prop_map(|number| if number == 0 { Check::Bad } else { Check::NotChecked });
     let route = (class, any_u64(), 0..40_u32, vec(any_server(), 0..6), any::<bool>(), check, 0..20_u64)
         .prop_map(|(class, id, ttl, dst, want_done, check, seq)| {
             let dst = dst.iter().map(ServerId::router).collect();
             let head = RouteHead { origin: RouterId(id), id, ttl, dst, class, want_done, corr: id };
             let said = post(user(9), channel("lobby"), seq, super::world::WALL, "routed");
-            let payload = deliver(&said);
+            let router = RouterId(id);
+            let payload = match class {
+                Class::Trace if seq > 2 => Bytes::new(),
+                Class::TraceRep if seq > 2 => Traced { router, from: router, ttl, here: want_done }.encode(),
+                _ => deliver(&said),
+            };
             let digest = Digest16::of(&payload);
             let channel = (seq % 5 != 0).then_some(said.channel);
             Received::Route { head, payload, digest, check, channel }

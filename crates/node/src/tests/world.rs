@@ -1,6 +1,8 @@
 //! A world of nodes in virtual time: links carry frames with a fixed delay, and every step is checked.
 
-use crate::{Accept, Check, Config, Event, Input, LinkId, Node, Output, Profile, Received, Stats};
+use crate::{
+    Accept, Check, Config, Event, Input, LinkId, Node, Output, Profile, Received, Stats, Trace, TraceId,
+};
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
@@ -174,6 +176,10 @@ pub(crate) struct World {
     /// Every output, for comparing runs, if that is wanted.
     pub(crate) trace: Vec<String>,
     pub(crate) traced: bool,
+    /// What came of each trace: at which server, and what was found.
+    pub(crate) found: Vec<(usize, TraceId, Option<Trace>)>,
+    /// What links between servers agree on.
+    pub(crate) features: Features,
     /// How many outputs there were.
     pub(crate) outputs: u64,
 }
@@ -197,6 +203,8 @@ impl World {
             checks: Vec::new(),
             trace: Vec::new(),
             traced: false,
+            found: Vec::new(),
+            features: config.features,
             outputs: 0,
         };
         for number in 0..servers {
@@ -277,6 +285,7 @@ impl World {
             Output::Close { link, goodbye } => self.close(at, link, goodbye),
             Output::Event(event) => self.servers[at].events.push(event),
             Output::Check { links, every } => self.checks.push((at, links, every)),
+            Output::Traced { trace, found } => self.found.push((at, trace, found.map(|found| *found))),
             Output::Pause { .. } => {}
         }
     }
@@ -366,7 +375,7 @@ impl World {
                 closed: false,
             };
             self.servers[here].ends.insert(link, end);
-            let peer = Authenticated::unchecked(*server(whom).as_bytes(), Role::Peer, None, Features::DONE);
+            let peer = Authenticated::unchecked(*server(whom).as_bytes(), Role::Peer, None, self.features);
             let opened = Input::Opened {
                 link,
                 dial,
@@ -558,7 +567,7 @@ impl World {
             closed: false,
         };
         self.servers[at].ends.insert(link, end);
-        let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, Features::DONE);
+        let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, self.features);
         let observed = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let remote = fake_place();
         self.give(at, Input::Opened { link, dial, accept: Accept::Peers, peer, remote, observed });
@@ -653,6 +662,10 @@ impl World {
 
     pub(crate) fn goodbye_on(&self, at: usize, link: LinkId) -> Option<Code> {
         self.servers[at].goodbyes.get(&link)?.as_ref().map(|goodbye| goodbye.code)
+    }
+
+    pub(crate) fn map(&mut self, at: usize) -> crate::NetworkMap {
+        self.servers[at].node.map()
     }
 
     pub(crate) fn node(&self, at: usize) -> &Node {

@@ -138,6 +138,8 @@ fn route(m: wire::Route) -> Result<Route, DecodeError> {
         Ok(wire::Class::LookupRep) => Class::LookupRep,
         Ok(wire::Class::DmStatus) => Class::DmStatus,
         Ok(wire::Class::Shard) => Class::Shard,
+        Ok(wire::Class::Trace) => Class::Trace,
+        Ok(wire::Class::TraceRep) => Class::TraceRep,
         _ => return Err(DecodeError::Value { field: "class", value: field::number(m.class) }),
     };
     let dst = m.dst.into_iter().map(RouterId).collect();
@@ -162,6 +164,8 @@ pub(super) fn route_head(head: &RouteHead) -> wire::Route {
         Class::LookupRep => wire::Class::LookupRep,
         Class::DmStatus => wire::Class::DmStatus,
         Class::Shard => wire::Class::Shard,
+        Class::Trace => wire::Class::Trace,
+        Class::TraceRep => wire::Class::TraceRep,
     };
     wire::Route {
         origin: head.origin.0,

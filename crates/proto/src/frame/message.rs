@@ -182,6 +182,10 @@ pub enum Class {
     DmStatus,
     /// An encoded [`Signed`](crate::Signed) interest shard.
     Shard,
+    /// A probe, without a payload: every server that gets it answers.
+    Trace,
+    /// An encoded [`Traced`](crate::Traced): the answer to a probe.
+    TraceRep,
 }
 
 /// The routing fields around a payload. Source: section 9.6.

@@ -7,8 +7,8 @@ use darkchat_proto::{
     Announced, Auth, Bundle, Carrier, ChannelId, ChannelName, Class, Code, Content, Deliver, DeviceId,
     DmDeliver, Done, Entry, EntryKind, Features, Frame, Goodbye, GossipAddr, Have, Hello, HelloReply,
     InterestShard, Kind, MessageId, Network, Notice, Post, PostId, RecordFlags, Refusal, Resume, Role, Route,
-    RouteHead, RouterId, SendDm, ServerId, ServerRecord, SessionId, Signature, Signed, Tag, UserId, Want,
-    Welcome,
+    RouteHead, RouterId, SendDm, ServerId, ServerRecord, SessionId, Signature, Signed, Tag, Traced, UserId,
+    Want, Welcome,
 };
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -95,6 +95,10 @@ pub(crate) fn record() -> ServerRecord {
         version: 1,
         features: Features::DONE,
     }
+}
+
+pub(crate) fn traced() -> Traced {
+    Traced { router: RouterId(0x2222), from: RouterId(0x1111), ttl: 31, here: true }
 }
 
 pub(crate) fn shard() -> InterestShard {
@@ -261,6 +265,8 @@ fn from_peer() -> Vec<Frame> {
         route(Class::LookupRep, &[0x1111], [bytes_field(1, &signed_bundle()), number_field(2, 1)].concat()),
         route(Class::DmStatus, &[0x1111], number_field(1, Code::NotHere.number().into())),
         route(Class::Shard, &[0x1111], signed_shard.to_vec()),
+        route(Class::Trace, &[0x1111, 0x2222], Vec::new()),
+        route(Class::TraceRep, &[0x5E5E_5E5E_5E5E_5E5E], traced().encode().to_vec()),
         Kind::LinkAck { received: 128 }.into(),
         Kind::RouteDone { origin: RouterId(0x5E5E_5E5E_5E5E_5E5E), id: 0x0102_0304_0506_0708 }.into(),
         Frame::asking(9, Kind::DialBack { addr: Some(gossip()[0]), reachable: false }),
@@ -288,6 +294,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Bytes)> {
         ("DeviceBundle", bundle().encode()),
         ("ServerRecord", record().encode()),
         ("InterestShard", shard().encode()),
+        ("Traced", traced().encode()),
     ]
 }
 
@@ -304,6 +311,7 @@ pub(crate) fn reencode(message: &str, bytes: Bytes) -> Result<Bytes, darkchat_pr
         "DeviceBundle" => Bundle::decode(bytes)?.encode(),
         "ServerRecord" => ServerRecord::decode(bytes)?.encode(),
         "InterestShard" => InterestShard::decode(bytes)?.encode(),
+        "Traced" => Traced::decode(bytes)?.encode(),
         other => panic!("no decoder for {other}"),
     })
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use darkchat_proto::limits::{MAX_AGENT, MAX_CONTENT_TYPE, MAX_NAME, MAX_SHARD_BITS, MAX_TOKEN, SEALED_MIN};
 use darkchat_proto::{
     Announced, Auth, Bundle, Content, Deliver, Entry, EntryKind, Hello, HelloReply, InterestShard, MessageId,
-    Post, PostId, RecordFlags, Resume, Role, ServerRecord, Signature, Signed, Tag,
+    Post, PostId, RecordFlags, Resume, Role, ServerRecord, Signature, Signed, Tag, Traced,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -89,6 +89,15 @@ pub(crate) fn record() -> impl Strategy<Value = ServerRecord> {
             features,
         },
     )
+}
+
+pub(crate) fn traced() -> impl Strategy<Value = Traced> {
+    (router(), router(), any::<u32>(), any::<bool>()).prop_map(|(router, from, ttl, here)| Traced {
+        router,
+        from,
+        ttl,
+        here,
+    })
 }
 
 pub(crate) fn shard() -> impl Strategy<Value = InterestShard> {

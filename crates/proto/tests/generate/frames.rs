@@ -113,7 +113,9 @@ fn route() -> impl Strategy<Value = Route> {
         Just(Class::LookupReq),
         Just(Class::LookupRep),
         Just(Class::DmStatus),
-        Just(Class::Shard)
+        Just(Class::Shard),
+        Just(Class::Trace),
+        Just(Class::TraceRep)
     ];
     let head = (router(), number(), any::<u32>(), vec(router(), 0..6), class, any::<bool>(), number());
     (head, payload()).prop_map(|((origin, id, ttl, dst, class, want_done, corr), payload)| Route {

@@ -97,7 +97,7 @@ fn frames() -> Vec<Value> {
             &in_frame(32, &bytes_field(4, &[b'x'; 326])),
         ),
         bad("Frame", "Route: CLASS_UNSPECIFIED", &in_frame(44, b"")),
-        bad("Frame", "Route: an unknown class", &in_frame(44, &number_field(5, 7))),
+        bad("Frame", "Route: an unknown class", &in_frame(44, &number_field(5, 9))),
         bad(
             "Frame",
             "DialBack: an address without carrier",
@@ -279,5 +279,7 @@ fn objects() -> Vec<Value> {
         bad("InterestShard", "4,097 tags", &shard(0, 0, &many)),
         bad("DeviceBundle", "a dh of 31 bytes", &[bundle.clone(), bytes_field(4, &[0xD4; 31])].concat()),
         bad("DeviceBundle", "no dh", &bundle),
+        large("Traced", "longer than 128 bytes", &bytes_field(99, &[0; 126])),
+        bad("Traced", "a group", &[0x0B]),
     ]
 }

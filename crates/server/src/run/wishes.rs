@@ -42,6 +42,11 @@ impl Wishes {
         self.asked.push(Asked { addr, linked, answer });
     }
 
+    /// The operator wants that address no longer; who waits for it is told so by the end of its link.
+    pub(crate) fn forget(&mut self, addr: &Addr) {
+        self.kept.remove(addr);
+    }
+
     /// A dial begins; whether somebody named that address.
     pub(crate) fn dialling(&mut self, dial: DialId, addr: &Addr) -> bool {
         self.dials.insert(dial, addr.clone());
