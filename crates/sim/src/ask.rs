@@ -62,6 +62,12 @@ impl World {
         self.users[client.0].shown.missed.values().sum()
     }
 
+    /// How many entries a client was told of as missing.
+    #[must_use]
+    pub fn missed_entries(&self, client: Client) -> u64 {
+        self.users[client.0].shown.missed_entries
+    }
+
     /// The wishes to send of a client that were carried out, and those that were not.
     #[must_use]
     pub fn sent(&self, client: Client) -> (u64, u64) {

@@ -92,6 +92,8 @@ pub(crate) struct Shown {
     reports: BTreeMap<(ChannelId, Option<UserId>), u64>,
     pub(crate) log: Vec<(ChannelName, String)>,
     pub(crate) missed: BTreeMap<Cause, u64>,
+    /// The entries that it was told of as missing, as far as their number was known.
+    pub(crate) missed_entries: u64,
 }
 
 impl Shown {
@@ -143,6 +145,7 @@ impl Shown {
     pub(crate) fn missed(&mut self, channel: ChannelId, missed: Missed) {
         *self.reports.entry((channel, missed.from)).or_default() += 1;
         *self.missed.entry(missed.cause).or_default() += 1;
+        self.missed_entries += missed.count.unwrap_or(0);
     }
 
     pub(crate) fn has(&self, post: PostId, index: u8) -> bool {

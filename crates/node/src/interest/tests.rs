@@ -182,6 +182,7 @@ fn another_epoch_issues_every_shard_again() {
     assert!(interest.is_announced(Tag(1)));
 }
 
+/// Case E8 of the test plan, for our own; the next but one is about those of others.
 #[test]
 fn a_server_wants_no_more_tags_than_it_may() {
     let mut interest = own();

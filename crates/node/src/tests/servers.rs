@@ -445,6 +445,7 @@ fn a_route_goes_back_where_it_came_from_only_if_there_is_no_other_way() {
     assert_eq!(routes(world.inbox(one)).len(), 1);
 }
 
+/// Case E2 of the test plan.
 #[test]
 fn a_hostile_server_that_sends_everything_back_is_stopped_by_the_hops() {
     let mut world = World::line(3);
