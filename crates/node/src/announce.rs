@@ -8,7 +8,7 @@ use crate::spread::{Asker, Finished, Hops};
 use crate::{LinkId, Node, Output, SignId};
 use bytes::Bytes;
 use darkchat_crypto::{SignRequest, sign};
-use darkchat_proto::limits::{MAX_ADDRS, MAX_NEIGHBOURS};
+use darkchat_proto::limits::MAX_NEIGHBOURS;
 use darkchat_proto::{
     ChannelId, Class, Done, Frame, InterestShard, Kind, RecordFlags, RouterId, ServerRecord, Signature,
     Signed, Tag, Time, VERSION,
@@ -131,14 +131,20 @@ impl Node {
         let wait = self.cx.rng.spread(REFRESH, 10);
         self.announce.due = Some(self.cx.now + wait);
         self.announce.seq = self.announce.seq.saturating_add(1);
-        let dialable = if self.config.addrs.is_empty() { 0 } else { RecordFlags::DIALABLE.bits() };
+        let addrs = self.reach.addrs(self.config.dialable);
+        let flags = [
+            (!addrs.is_empty(), RecordFlags::DIALABLE),
+            (!self.config.leaf, RecordFlags::TRANSIT),
+            (self.config.peers_closed, RecordFlags::PEERS_CLOSED),
+        ];
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
         let record = ServerRecord {
             server: self.identity,
             epoch: self.announce.epoch,
             seq: self.announce.seq,
             issued_ms: self.cx.wall_ms().unwrap_or_default(),
-            addrs: self.config.addrs.iter().take(MAX_ADDRS).copied().collect(),
-            flags: RecordFlags::from_bits(dialable).with(RecordFlags::TRANSIT),
+            addrs,
+            flags: flags.fold(RecordFlags::default(), |all, (_, flag)| all.with(flag)),
             neighbours: self.peers.up().map(|(router, _)| router).take(MAX_NEIGHBOURS).collect(),
             version: VERSION,
             features: self.config.features,

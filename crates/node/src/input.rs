@@ -55,6 +55,13 @@ pub enum Input {
         /// Why.
         why: Code,
     },
+    /// The answer to [`Output::Probe`](crate::Output::Probe).
+    Probed {
+        /// Repeated from the question.
+        dial: DialId,
+        /// Whether the server with that key answered.
+        reachable: bool,
+    },
     /// One frame, decoded and checked by the link's task.
     Frame {
         /// On which link.
@@ -99,6 +106,9 @@ pub enum Input {
         /// The channel.
         channel: ChannelId,
     },
+    /// Local discovery found a server: its IP address, which may be private, and the key to be proven there. It is
+    /// one to choose from, not one that the operator named. Without a key or an IP address it counts for nothing.
+    Found(ServerAddr),
     /// The operator wants the server to stop: everybody gets a goodbye.
     Drain,
 }

@@ -46,14 +46,16 @@
 //! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
 //! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
-//! `peers` whom to dial, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from
-//! forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and
-//! `view` show it to the operator.
+//! `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where servers are and which
+//! addresses are dialled, `reach` whether others can dial us, `hop` and `limbo` what is kept until it arrived at the
+//! next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers
+//! come to know the same; `trace` and `view` show it to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
 mod announce;
 mod blame;
+mod book;
 mod channels;
 mod clients;
 mod config;
@@ -68,13 +70,16 @@ mod limits;
 mod link;
 mod links;
 mod map;
+mod neighbours;
 mod output;
 mod peers;
 mod queue;
+mod reach;
 mod reroute;
 mod retell;
 mod rng;
 mod router;
+mod scope;
 mod seen;
 mod servers;
 mod session;
@@ -86,7 +91,7 @@ mod tests;
 mod trace;
 mod view;
 
-pub use config::Config;
+pub use config::{Config, Neighbours};
 pub use event::Event;
 pub use input::{Accept, Check, Input, Received};
 pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
@@ -97,6 +102,7 @@ pub use view::{MapRow, NetworkMap};
 
 use announce::Announce;
 use blame::Blame;
+use book::Book;
 use channels::Channels;
 use context::Context;
 use darkchat_proto::{Addr, ChannelId, Have, ServerId, Time, UserId};
@@ -106,7 +112,9 @@ use limbo::Limbo;
 use link::{About, Links};
 use links::Arrival;
 use map::Map;
+use neighbours::Choice;
 use peers::{Peer, Peers};
+use reach::Reach;
 use retell::Retell;
 use router::Router;
 use session::{Session, Sessions};
@@ -150,6 +158,9 @@ pub struct Node {
     map: Map,
     interest: Interest,
     peers: Peers,
+    book: Book,
+    choice: Choice,
+    reach: Reach,
     sync: Sync,
     announce: Announce,
     dones: Dones,
@@ -175,6 +186,9 @@ impl Node {
             map: Map::new(identity),
             interest: Interest::new(identity, 0),
             peers: Peers::default(),
+            book: Book::new(config.lan),
+            choice: Choice::default(),
+            reach: Reach::new(&config),
             sync: Sync::default(),
             announce: Announce::default(),
             dones: Dones::default(),
@@ -206,6 +220,8 @@ impl Node {
             Input::Unpeer(addr) => self.unpin(&addr),
             Input::Disconnect(server) => self.disconnect(&server),
             Input::Trace { trace, channel } => self.trace(trace, channel),
+            Input::Found(addr) => self.found(&addr),
+            Input::Probed { dial, reachable } => self.probe_over(dial, reachable),
             Input::Drain => self.drain(),
         }
     }
@@ -222,6 +238,8 @@ impl Node {
         [
             self.links.deadline(),
             self.peers.deadline(),
+            self.choice.deadline(),
+            self.reach.deadline(),
             self.sync.deadline(),
             self.announce.deadline(),
             interest,
@@ -258,6 +276,8 @@ impl Node {
             pinned: self.peers.pinned_len(),
             limbo_bytes: self.limbo.bytes(),
             traces: self.traces.len(),
+            book: self.book.len(),
+            paced_dials: self.book.paced_len(),
         };
         Stats {
             sizes,

@@ -3,9 +3,9 @@
 use crate::hop::Pace;
 use crate::limits::PeerBudgets;
 use crate::link::{LinkKind, NewLink, Verdict};
-use crate::peers::Peer;
+use crate::peers::{Aim, Peer};
 use crate::queue::Item;
-use crate::{Accept, DialId, Event, LinkId, Node, Received};
+use crate::{Accept, DialId, LinkId, Node, Profile, Received};
 use darkchat_crypto::Authenticated;
 use darkchat_proto::{Addr, Code, Frame, Goodbye, Kind, ServerId};
 use std::net::IpAddr;
@@ -69,28 +69,33 @@ impl Node {
 
     fn server_opened(&mut self, link: LinkId, dial: Option<DialId>, accept: Accept, server: ServerId) {
         let now = self.cx.now;
-        let dialled = dial.and_then(|dial| self.peers.answered(now, dial, link));
+        let aim = dial.and_then(|dial| self.peers.answered(now, dial, link, server));
         if server == self.identity {
-            if let Some(addr) = dialled {
-                self.peers.forget(&addr);
-                self.cx.event(Event::DialFailed { addr, why: Code::Conflict });
-            }
+            self.dialled_ourselves(aim);
             return self.close(link, Code::Conflict);
         }
-        let admitted = match dial {
-            Some(_) if dialled.is_none() => Err(Code::Ok),
-            Some(_) => self.admit_server(server),
-            None if !matches!(accept, Accept::Peers | Accept::All) => Err(Code::Unauthorized),
-            None if self.peers.inbound() >= self.config.max_peers && !self.peers.has(&server) => {
-                Err(Code::Limit)
+        let chosen = if let Some(Aim::Chosen(target)) = &aim { Some(*target) } else { None };
+        let admitted = match (dial, &aim) {
+            (Some(_), None) => Err(Code::Ok),
+            (Some(_), Some(_)) if chosen.is_some_and(|target| target.server != server) => {
+                Err(Code::Unauthorized)
             }
-            None => self.admit_server(server),
+            (Some(_), Some(_)) => self.admit_server(server),
+            (None, _) if !matches!(accept, Accept::Peers | Accept::All) => Err(Code::Unauthorized),
+            (None, _) => self.admit_server(server).and_then(|()| self.admit_inbound(&server)),
         };
         if let Err(code) = admitted {
+            if let Some(target) = chosen {
+                self.chosen_failed(&target, if target.server == server { Code::Timeout } else { code });
+            }
             return self.close(link, code);
         }
-        self.peers.insert(link, Peer::new(now, server, dialled.is_some(), self.config.profile));
-        if dialled.is_none() {
+        let is_named = matches!(aim, Some(Aim::Pinned(_))) || self.peers.is_named(&server);
+        let profile = if is_named { Profile::Trusted } else { self.config.profile };
+        let mut peer = Peer::new(now, server, aim.is_some(), profile);
+        peer.chosen = chosen;
+        self.peers.insert(link, peer);
+        if aim.is_none() {
             self.welcome_server(link);
             self.server_up(link);
         }
@@ -186,6 +191,8 @@ impl Node {
         self.expire_spread();
         self.expire_limbo();
         self.expire_traces();
+        self.ask_due();
+        self.choose_due();
         self.dial_due();
     }
 

@@ -37,6 +37,16 @@ pub enum Output {
         dial: DialId,
         /// Where, and the key that must be proven if one is known.
         addr: ServerAddr,
+        /// Whether the operator named it: its link has the budgets of those that are trusted.
+        pinned: bool,
+    },
+    /// Find out whether that server can be dialled there: make the handshake up to the proof of its key, and hang up
+    /// before we show ours, so that no link comes of it. Answered by [`Input::Probed`](crate::Input::Probed).
+    Probe {
+        /// Repeated by the answer.
+        dial: DialId,
+        /// Where, and the key that must be proven.
+        addr: ServerAddr,
     },
     /// Sign with the server's key. Answered by [`Input::Signed`](crate::Input::Signed).
     Sign {

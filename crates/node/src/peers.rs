@@ -1,5 +1,6 @@
 //! Links with other servers: whom to dial and when, and which of two links stays. Source: sections 9.5 and 10.1.
 
+use crate::book::Target;
 use crate::limits::{Bucket, PeerBudgets};
 use crate::{DialId, LinkId, Profile};
 use darkchat_proto::{Addr, Code, RouterId, ServerAddr, ServerId, Time, Want};
@@ -10,6 +11,8 @@ use std::time::Duration;
 const MAX_PINNED: usize = 256;
 /// Dials in progress at once.
 const MAX_DIALS: usize = 8;
+/// Of these, so many may be of our own choice: those that the operator wants never wait behind strangers.
+const MAX_CHOSEN_DIALS: usize = 6;
 /// The first wait before a redial; doubled each time, up to [`MAX_BACKOFF`], and spread by half.
 const BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
@@ -30,6 +33,10 @@ const PULL_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct Peer {
     pub(crate) server: ServerId,
     pub(crate) outbound: bool,
+    /// When the link opened.
+    pub(crate) since: Time,
+    /// Where we dialled it by our own choice.
+    pub(crate) chosen: Option<Target>,
     /// Whether it was ever the link with its server.
     pub(crate) was_up: bool,
     /// Until when it must welcome us; `None` once it did, or if it dialled us.
@@ -47,12 +54,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A peer, not up yet. One that the operator named is trusted in either profile.
+    /// A peer, not up yet.
     pub(crate) fn new(now: Time, server: ServerId, outbound: bool, profile: Profile) -> Self {
-        let budgets = PeerBudgets::of(if outbound { Profile::Trusted } else { profile });
+        let budgets = PeerBudgets::of(profile);
         Self {
             server,
             outbound,
+            since: now,
+            chosen: None,
             was_up: false,
             welcome_by: outbound.then_some(now + WELCOME_TIME),
             destinations: Bucket::new(budgets.destinations),
@@ -98,6 +107,36 @@ struct Pinned {
     addr: ServerAddr,
     state: State,
     failures: u32,
+    /// The key that was proven there last.
+    server: Option<ServerId>,
+}
+
+/// What a dial is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// The operator wants a link with who is there.
+    Pinned(Addr),
+    /// We chose it ourselves.
+    Chosen(Target),
+    /// A neighbour wants to know whether it can be dialled.
+    Probe,
+}
+
+/// How many links with servers there are, by who wanted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// The operator.
+    pub(crate) pinned: usize,
+    /// We ourselves; dials in progress count.
+    pub(crate) chosen: usize,
+    /// The other side.
+    pub(crate) inbound: usize,
+}
+
+impl Counts {
+    pub(crate) const fn all(self) -> usize {
+        self.pinned.saturating_add(self.chosen).saturating_add(self.inbound)
+    }
 }
 
 /// All peers, up or not, and all servers that the operator named.
@@ -106,7 +145,7 @@ pub(crate) struct Peers {
     by_link: BTreeMap<LinkId, Peer>,
     up: BTreeMap<RouterId, LinkId>,
     pinned: BTreeMap<Addr, Pinned>,
-    dials: BTreeMap<DialId, Addr>,
+    dials: BTreeMap<DialId, Aim>,
     next_dial: u64,
     own_key_heard: VecDeque<Time>,
     /// Peering is over: our key runs elsewhere, or the server stops.
@@ -156,9 +195,47 @@ impl Peers {
         self.by_link.iter().map(|(link, peer)| (*link, peer))
     }
 
-    /// The links that others made to us.
-    pub(crate) fn inbound(&self) -> usize {
-        self.by_link.values().filter(|peer| !peer.outbound).count()
+    /// How many links there are, by who wanted them.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (link, peer) in &self.by_link {
+            let place = match (self.is_pinned(*link, &peer.server), peer.outbound) {
+                (true, _) => &mut counts.pinned,
+                (false, true) => &mut counts.chosen,
+                (false, false) => &mut counts.inbound,
+            };
+            *place = place.saturating_add(1);
+        }
+        counts.chosen = counts.chosen.saturating_add(self.choosing().count());
+        counts
+    }
+
+    /// Whether the operator wants a link with this server, which is at that link.
+    pub(crate) fn is_pinned(&self, link: LinkId, server: &ServerId) -> bool {
+        let is_it = |pinned: &Pinned| matches!(pinned.state, State::Linked(other, _) if other == link);
+        self.pinned.values().any(|pinned| is_it(pinned) || pinned.is_at(server))
+    }
+
+    /// Whether the operator named this server, by its key or by an address where it answered last.
+    pub(crate) fn is_named(&self, server: &ServerId) -> bool {
+        self.pinned.values().any(|pinned| pinned.is_at(server))
+    }
+
+    /// The servers that we chose and are dialling.
+    pub(crate) fn choosing(&self) -> impl Iterator<Item = &Target> {
+        self.dials.values().filter_map(|aim| if let Aim::Chosen(target) = aim { Some(target) } else { None })
+    }
+
+    /// Notes a dial that the operator did not ask for. `None`: too many are in progress.
+    pub(crate) fn begin_dial(&mut self, aim: Aim) -> Option<DialId> {
+        let chosen = self.dials.values().filter(|aim| !matches!(aim, Aim::Pinned(_))).count();
+        if self.closed || chosen >= MAX_CHOSEN_DIALS || self.dials.len() >= MAX_DIALS {
+            return None;
+        }
+        let dial = DialId(self.next_dial);
+        self.next_dial = self.next_dial.wrapping_add(1);
+        self.dials.insert(dial, aim);
+        Some(dial)
     }
 
     /// Whether a link is up with this server.
@@ -260,7 +337,7 @@ impl Peers {
                     pinned.state = state;
                 }
             })
-            .or_insert(Pinned { addr, state, failures: 0 });
+            .or_insert(Pinned { addr, state, failures: 0, server: None });
         true
     }
 
@@ -280,7 +357,7 @@ impl Peers {
     /// The operator wants it no longer; the link with it, if there is one.
     pub(crate) fn unpin(&mut self, addr: &Addr) -> Option<LinkId> {
         let pinned = self.pinned.remove(addr)?;
-        self.dials.retain(|_, dialled| dialled != addr);
+        self.dials.retain(|_, aim| !matches!(aim, Aim::Pinned(dialled) if dialled == addr));
         if let State::Linked(link, _) = pinned.state { Some(link) } else { None }
     }
 
@@ -294,30 +371,40 @@ impl Peers {
         let dial = DialId(self.next_dial);
         self.next_dial = self.next_dial.wrapping_add(1);
         pinned.state = State::Dialling(dial);
-        self.dials.insert(dial, pinned.addr.addr.clone());
+        self.dials.insert(dial, Aim::Pinned(pinned.addr.addr.clone()));
         Some((dial, pinned.addr.clone()))
     }
 
-    /// A dial was answered by a link: where it went. `None`: nobody wants it any more.
-    pub(crate) fn answered(&mut self, now: Time, dial: DialId, link: LinkId) -> Option<Addr> {
-        let addr = self.dials.remove(&dial)?;
-        let pinned = self.pinned.get_mut(&addr)?;
-        pinned.state = State::Linked(link, now);
-        Some(addr)
+    /// A dial was answered by a link with that server: what it was for. `None`: nobody wants it any more.
+    pub(crate) fn answered(
+        &mut self,
+        now: Time,
+        dial: DialId,
+        link: LinkId,
+        server: ServerId,
+    ) -> Option<Aim> {
+        let aim = self.dials.remove(&dial)?;
+        if let Aim::Pinned(addr) = &aim {
+            let pinned = self.pinned.get_mut(addr)?;
+            (pinned.state, pinned.server) = (State::Linked(link, now), Some(server));
+        }
+        Some(aim)
     }
 
-    /// A dial came to nothing: where it went.
+    /// A dial came to nothing: what it was for.
     pub(crate) fn failed(
         &mut self,
         now: Time,
         dial: DialId,
         spread: impl FnOnce(Duration) -> Duration,
-    ) -> Option<Addr> {
-        let addr = self.dials.remove(&dial)?;
-        if let Some(pinned) = self.pinned.get_mut(&addr) {
+    ) -> Option<Aim> {
+        let aim = self.dials.remove(&dial)?;
+        if let Aim::Pinned(addr) = &aim
+            && let Some(pinned) = self.pinned.get_mut(addr)
+        {
             pinned.retry(now, spread);
         }
-        Some(addr)
+        Some(aim)
     }
 
     /// A link that the operator wanted is gone: it is dialled again.
@@ -383,6 +470,11 @@ impl Peers {
 }
 
 impl Pinned {
+    /// Whether this server is meant, or was there last.
+    fn is_at(&self, server: &ServerId) -> bool {
+        self.addr.key.or(self.server) == Some(*server)
+    }
+
     fn retry(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) {
         let wait = BACKOFF.saturating_mul(1 << self.failures.min(8)).min(MAX_BACKOFF);
         self.failures = self.failures.saturating_add(1);
@@ -430,7 +522,7 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
         for (stood, wait) in [(Duration::from_secs(1), 8_000), (STEADY, 500)] {
             let (dial, _) = peers.next_dial(now).unwrap();
-            peers.answered(now, dial, LinkId(1));
+            peers.answered(now, dial, LinkId(1), ServerId::new([1; 32]));
             now = now + stood;
             peers.redial(now, LinkId(1), |wait| wait);
             let due = peers.deadline().unwrap();

@@ -1,7 +1,7 @@
 //! What other servers ask for, and the dials that the operator wants. Source: `docs/protocol.md`, sections 9.5 and 11.3.
 
 use crate::link::{Outcome, Verdict};
-use crate::peers::{Pair, Peer};
+use crate::peers::{Aim, Pair, Peer};
 use crate::queue::Item;
 use crate::{DialId, DroppedFor, Event, LinkId, Node, Output, Received, RefusedFor, router};
 use darkchat_proto::{Addr, Code, Done, Features, Frame, Kind, ServerAddr, ServerId, Welcome};
@@ -19,13 +19,16 @@ impl Node {
             return;
         };
         let Some(addr) = self.links.get(link).map(|link| link.about.remote.clone()) else { return };
-        if outbound && pair != Pair::Only {
+        if outbound && pair != Pair::Only && self.peers.is_pinned(link, &server) {
             self.cx.event(Event::AlreadyLinked { addr: addr.clone(), peer: server });
         }
         match pair {
             Pair::Yields => return self.close(link, Code::Conflict),
             Pair::Replaces(older) => self.hand_over(older, link),
             Pair::Only => {}
+        }
+        if let Some(target) = self.peers.get(link).and_then(|peer| peer.chosen) {
+            self.book.linked(self.cx.now, &target);
         }
         self.cx.event(Event::PeerUp { link, peer: server, addr, outbound });
         self.begin_checks(link, server.router());
@@ -36,6 +39,8 @@ impl Node {
         self.map_changed();
         self.begin_sync(link);
         self.announce_soon();
+        self.look_at_surplus();
+        self.ask_due();
     }
 
     /// What the other side has not counted on the older link goes over the newer one; nothing of it is lost.
@@ -57,7 +62,11 @@ impl Node {
         }
         let Some((peer, was_up)) = removed else { return };
         self.end_checks(link);
+        self.reach.link_down(link);
         let finished = self.dones.link_down(link);
+        if let Some(target) = peer.chosen {
+            self.chosen_lost(&target, peer.was_up.then_some(peer.since), why);
+        }
         if was_up {
             self.map.link_down(peer.server.router());
             self.map_changed();
@@ -95,7 +104,12 @@ impl Node {
     /// The one that dialled says nothing before it is welcomed, and hears nothing else.
     fn before_welcome(&mut self, link: LinkId, received: Received) {
         match received {
-            Received::Other(Frame { kind: Kind::Welcome(_), .. }) => self.server_up(link),
+            Received::Other(Frame { kind: Kind::Welcome(welcome), .. }) => {
+                if let Some(ip) = welcome.observed_ip {
+                    self.observed(ip);
+                }
+                self.server_up(link);
+            }
             Received::Other(Frame { kind: Kind::Goodbye(goodbye), .. }) => {
                 self.close_silently(link, goodbye.code);
             }
@@ -121,7 +135,7 @@ impl Node {
     }
 
     fn server_says(&mut self, link: LinkId, frame: Frame) {
-        let Frame { req, re: _, critical, kind } = frame;
+        let Frame { req, re, critical, kind } = frame;
         match kind {
             Kind::Unknown(_) => {
                 if req != 0 || critical {
@@ -151,15 +165,12 @@ impl Node {
                 self.reply(link, req, Kind::Ok(Done::default()));
             }
             Kind::Pong { nonce, acked: _ } => self.links.pong(self.cx.now, link, nonce),
-            Kind::Ok(_) | Kind::Error(_) => {}
+            Kind::DialBack { addr, reachable } => self.dial_back(link, req, re, (addr, reachable)),
+            Kind::Error(_) => self.not_tried(re),
+            Kind::Ok(_) => {}
             Kind::Complaint { seconds } => {
                 self.complaint(link, seconds);
                 self.reply(link, req, Kind::Ok(Done::default()));
-            }
-            Kind::DialBack { .. } => {
-                if req != 0 {
-                    self.reply_always(link, req, Code::Unsupported);
-                }
             }
             // A second welcome, what only clients or servers of clients say, and what comes with its proof elsewhere.
             _ => self.close(link, Code::BadFrame),
@@ -229,15 +240,18 @@ impl Node {
 
     pub(crate) fn dial_failed(&mut self, dial: DialId, why: Code) {
         let now = self.cx.now;
-        if let Some(addr) = self.peers.failed(now, dial, |wait| self.cx.rng.spread(wait, 50)) {
-            self.cx.event(Event::DialFailed { addr, why });
+        match self.peers.failed(now, dial, |wait| self.cx.rng.spread(wait, 50)) {
+            aim @ Some(Aim::Pinned(_)) if why == Code::Conflict => self.dialled_ourselves(aim),
+            Some(Aim::Pinned(addr)) => self.cx.event(Event::DialFailed { addr, why }),
+            Some(Aim::Chosen(target)) => self.chosen_failed(&target, why),
+            Some(Aim::Probe) | None => {}
         }
         self.dial_due();
     }
 
     pub(crate) fn dial_due(&mut self) {
         while let Some((dial, addr)) = self.peers.next_dial(self.cx.now) {
-            self.cx.out.push_back(Output::Dial { dial, addr });
+            self.cx.out.push_back(Output::Dial { dial, addr, pinned: true });
         }
     }
 }

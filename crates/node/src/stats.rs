@@ -280,4 +280,8 @@ pub struct Sizes {
     pub limbo_bytes: usize,
     /// Traces of ours that are under way.
     pub traces: usize,
+    /// Servers whose addresses are known.
+    pub book: usize,
+    /// Dials of the last five minutes to addresses that strangers named.
+    pub paced_dials: usize,
 }

@@ -141,6 +141,7 @@ impl Node {
                 if new_epoch {
                     self.interest.forget(router);
                 }
+                self.learn_of(router);
                 if forward {
                     self.pass_on(router, link);
                 }

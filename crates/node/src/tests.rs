@@ -3,10 +3,12 @@
 mod blame;
 mod clients;
 mod hops;
+mod neighbours;
 mod objects;
 mod operator;
 mod originals;
 mod properties;
+mod reach;
 mod servers;
 mod slow;
 mod world;

@@ -74,7 +74,7 @@ impl Node {
 
     /// Breadth first from ourselves, by the rules of 9.3: our own links count, others if both ends tell of them, and
     /// a leaf is only an end.
-    fn distances(&self) -> BTreeMap<RouterId, u32> {
+    pub(crate) fn distances(&self) -> BTreeMap<RouterId, u32> {
         let mut found = BTreeMap::from([(self.identity.router(), 0)]);
         let mut queue = VecDeque::new();
         for (router, _) in self.peers.up() {

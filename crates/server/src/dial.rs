@@ -29,6 +29,7 @@ pub(crate) const fn code(error: &PeerError) -> Code {
         PeerError::Handshake { source, .. } => source.code(),
         PeerError::HungUp { .. } => Code::Truncated,
         PeerError::Refused { code, .. } => *code,
+        PeerError::Itself { .. } => Code::Conflict,
         _ => Code::Unreachable,
     }
 }
@@ -46,6 +47,17 @@ pub(crate) async fn dial(shared: Arc<Shared>, dial: DialId, to: ServerAddr, is_p
             shared.tell(Arrival::NotDialled(Box::new(NotDialled { dial, error }))).await;
         }
     }
+}
+
+/// Finds out for a neighbour whether it can be dialled there, and makes no link.
+pub(crate) async fn probe(shared: Arc<Shared>, dial: DialId, to: ServerAddr) {
+    let proven = async {
+        let mut link = shared.transport(to.addr.scheme())?.dial(to.addr.clone()).await.ok()?;
+        open::ask_key(&shared, &mut link, to.key).await.ok()
+    };
+    let reachable = matches!(timeout(DIAL_WITHIN, proven).await, Ok(Some(())));
+    tracing::debug!(dial = dial.0, addr = %to.addr, reachable, "dialled for a neighbour");
+    shared.tell(Arrival::Probed { dial, reachable }).await;
 }
 
 async fn connect(shared: &Shared, to: &ServerAddr) -> Result<(Link, Established), PeerError> {

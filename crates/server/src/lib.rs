@@ -59,7 +59,7 @@ mod shown;
 mod stats;
 
 pub use builder::Builder;
-pub use darkchat_node::{Accept, Event, Hop, LinkId, MapRow, NetworkMap, Profile, Trace};
+pub use darkchat_node::{Accept, Event, Hop, LinkId, MapRow, Neighbours, NetworkMap, Profile, Trace};
 pub use error::{PeerError, StartError, TraceError};
 pub use events::Events;
 pub use limits::Limits;

@@ -2,7 +2,7 @@
 
 use crate::Profile;
 use crate::gate;
-use darkchat_node::{ClientBudgets, PeerBudgets};
+use darkchat_node::{ClientBudgets, Neighbours, PeerBudgets};
 use std::time::Duration;
 
 /// Time from accepting a connection to a link that is up; a person who signs by hand needs more.
@@ -30,8 +30,8 @@ pub struct Limits {
     pub profile: Profile,
     /// The most clients at once.
     pub max_clients: usize,
-    /// The most peers at once.
-    pub max_peers: usize,
+    /// How many other servers it links with.
+    pub neighbours: Neighbours,
     /// The memory that the server may take, in bytes; what waits to be sent takes at most a quarter of it.
     pub memory_budget: usize,
     /// Time from accepting a connection to a link that is up; at most 300 s.
@@ -46,7 +46,7 @@ impl Limits {
         Self {
             profile,
             max_clients: node.max_clients,
-            max_peers: node.max_peers,
+            neighbours: node.neighbours,
             memory_budget: node.memory_budget,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         }
@@ -59,7 +59,9 @@ impl Limits {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut rows = vec![
             ("clients", count(self.max_clients)),
-            ("peers", count(self.max_peers)),
+            ("peers_min", count(self.neighbours.min)),
+            ("peers_target", count(self.neighbours.target)),
+            ("peers", count(self.neighbours.max)),
             ("memory", count(self.memory_budget)),
             ("handshake_ms", ms(self.handshake_timeout)),
             ("first_byte_ms", ms(FIRST_BYTE)),

@@ -135,6 +135,7 @@ impl Loop {
                     node.handle(now, Input::Unpeer(addr));
                 }
             }
+            Arrival::Probed { dial, reachable } => node.handle(now, Input::Probed { dial, reachable }),
             Arrival::Connect { answer, .. } if self.is_draining => drop(answer.send(Err(PeerError::Stopped))),
             Arrival::Connect { peer, answer } => {
                 let linked = node.peers().iter().map(|peer| peer.server).collect();
@@ -212,15 +213,20 @@ impl Loop {
                     let signature = self.shared.identity.sign(&request);
                     node.handle(now, Input::Signed { sign, signature });
                 }
-                Output::Dial { dial, addr } => self.dial(dial, addr),
+                Output::Dial { dial, addr, pinned } => self.dial(dial, addr, pinned),
+                Output::Probe { dial, addr } => {
+                    self.shared.spawn(dial::probe(self.shared.clone(), dial, addr));
+                }
                 Output::Traced { trace, found } => self.questions.answer(trace, found),
                 Output::Event(event) => self.report(node, now, &event),
             }
         }
     }
 
-    fn dial(&mut self, dial: DialId, to: ServerAddr) {
-        let is_pinned = self.wishes.dialling(dial, &to.addr);
+    fn dial(&mut self, dial: DialId, to: ServerAddr, is_pinned: bool) {
+        if is_pinned {
+            self.wishes.dialling(dial, &to.addr);
+        }
         self.shared.spawn(dial::dial(self.shared.clone(), dial, to, is_pinned));
     }
 

@@ -8,7 +8,7 @@ use crate::link::{Flushed, NewLink};
 use crate::stats::Counts;
 use crate::{Limits, LinkId, PeerError, TraceError};
 use darkchat_crypto::{Identity, LinkConfig, StaticKey, system};
-use darkchat_node::{Config, Node, Received, Trace};
+use darkchat_node::{Config, DialId, Node, Received, Trace};
 use darkchat_proto::{ChannelId, Code, Network, ServerAddr, ServerId};
 use darkchat_transport::Transport;
 use std::fmt;
@@ -39,6 +39,11 @@ pub(crate) enum Arrival {
         why: Code,
     },
     NotDialled(Box<NotDialled>),
+    /// A server was dialled to see whether it can be.
+    Probed {
+        dial: DialId,
+        reachable: bool,
+    },
     /// The operator wants a link.
     Connect {
         peer: ServerAddr,
@@ -97,7 +102,7 @@ impl Shared {
             network: network.clone(),
             profile: limits.profile,
             max_clients: limits.max_clients,
-            max_peers: limits.max_peers,
+            neighbours: limits.neighbours,
             memory_budget: limits.memory_budget,
             ..Config::default()
         };

@@ -34,6 +34,20 @@ pub(crate) struct Host {
     /// The earliest deadline that an event stands for.
     pub(crate) timer: Option<Time>,
     pub(crate) paused_until: Time,
+    /// No server can connect to it.
+    pub(crate) hidden: bool,
+    /// Dials in progress that its node wants, and where.
+    pub(crate) dialling: BTreeMap<u64, Addr>,
+    /// The dials that the operator did not want: when and where.
+    pub(crate) chosen: Vec<(Time, Addr)>,
+    /// How many there were, and how many came here.
+    pub(crate) chose: usize,
+    pub(crate) was_chosen: usize,
+    /// Whether others can dial it, as its newest record says.
+    pub(crate) says_dialable: bool,
+    /// Where a dial succeeded, and where local discovery found somebody.
+    pub(crate) proven: BTreeSet<Addr>,
+    pub(crate) found: BTreeSet<Addr>,
     /// Whom the operator named.
     pub(crate) peers: Vec<ServerAddr>,
     /// What came of the traces that were asked for, oldest first.
@@ -55,11 +69,19 @@ pub(crate) fn host_name(server: usize) -> String {
     format!("10.{}.{}.1", server / 250, server % 250)
 }
 
+/// The public place of a server: each has a network of its own, which is no special one.
+pub(crate) fn public_name(server: usize) -> String {
+    format!("{}.{}.7.1", 20 + server % 70, server / 70)
+}
+
 /// Which server lives there.
 pub(crate) fn host_of(addr: &Addr) -> Option<usize> {
-    let mut parts = addr.host().split('.');
-    let (ten, high, low) = (parts.next()?, parts.next()?, parts.next()?);
-    (ten == "10").then_some(high.parse::<usize>().ok()? * 250 + low.parse::<usize>().ok()?)
+    let parts: Vec<usize> = addr.host().split('.').map_while(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [10, high, low, 1] => Some(high * 250 + low),
+        [first @ 20..90, second, 7, 1] => Some(second * 70 + first - 20),
+        _ => None,
+    }
 }
 
 /// A user's program: its session, its driver's half, and what it was shown.

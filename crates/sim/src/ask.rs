@@ -6,6 +6,7 @@ use crate::{Client, Server, millis};
 use darkchat_client::session;
 use darkchat_node::{DroppedFor, NetworkMap, Stats, Trace};
 use darkchat_proto::{Have, ServerId, Time};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl World {
@@ -37,6 +38,36 @@ impl World {
     #[must_use]
     pub fn stats(&self, server: Server) -> Option<Stats> {
         self.hosts[server.0].node.as_ref().map(|node| node.stats())
+    }
+
+    /// How many other servers this one has links with.
+    #[must_use]
+    pub fn neighbours(&self, server: Server) -> usize {
+        self.peers_of(server.0).into_iter().collect::<BTreeSet<usize>>().len()
+    }
+
+    /// Whether two servers have a link.
+    #[must_use]
+    pub fn are_linked(&self, one: Server, two: Server) -> bool {
+        self.peers_of(one.0).contains(&two.0)
+    }
+
+    /// Whether a server says in its record that others can dial it.
+    #[must_use]
+    pub fn says_dialable(&self, server: Server) -> bool {
+        self.hosts[server.0].says_dialable
+    }
+
+    /// How often a server dialled by its own choice.
+    #[must_use]
+    pub fn chose(&self, server: Server) -> usize {
+        self.hosts[server.0].chose
+    }
+
+    /// How often other servers dialled this one by their own choice.
+    #[must_use]
+    pub fn dialled(&self, server: Server) -> usize {
+        self.hosts[server.0].was_chosen
     }
 
     /// The counters of a client.

@@ -8,7 +8,9 @@ use crate::world::{Event, World};
 use bytes::Bytes;
 use darkchat_client::session::{self, State};
 use darkchat_node::{DroppedFor, LinkId, Node, Received, SendClass, Stats};
-use darkchat_proto::{ChannelId, Class, Code, Content, Deliver, Frame, Have, Kind, PostId, RouterId, Time};
+use darkchat_proto::{
+    ChannelId, Class, Code, Content, Deliver, Frame, Have, Kind, PostId, RecordFlags, RouterId, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -96,7 +98,7 @@ impl World {
         let (sizes, config) = (&stats.sizes, &self.hosts[server].config);
         let bounds = [
             ("clients", sizes.clients, config.max_clients),
-            ("peers", sizes.peers, config.max_peers),
+            ("peers", sizes.peers, config.neighbours.max + self.hosts[server].peers.len()),
             ("memberships", sizes.memberships, 2_000_000),
             ("bytes in queues", sizes.queued_bytes, (config.memory_budget / 4).max(1)),
             ("bytes in a queue", sizes.longest_queue, 8 << 20),
@@ -105,6 +107,8 @@ impl World {
             ("tags", sizes.tags, 2_000_000 + 131_072),
             ("frames not done", sizes.pending_done, 8_192),
             ("held records", sizes.held_records, 4_096),
+            ("address book", sizes.book, 4_096),
+            ("dials for strangers", sizes.paced_dials, 301),
         ];
         bounds.into_iter().find(|(_, size, bound)| size > bound).map(|(what, ..)| what)
     }
@@ -164,6 +168,13 @@ impl World {
                 let client = if let Who::Client(client) = from { Some(client) } else { None };
                 self.published(client, post, deliver);
             }
+            Received::Record { record, .. } => {
+                if let Who::Server(peer) = from
+                    && self.hosts[peer].id() == record.server
+                {
+                    self.hosts[peer].says_dialable = record.flags.contains(RecordFlags::DIALABLE);
+                }
+            }
             Received::Route { head, .. } if head.class == Class::Channel => {
                 if let Who::Server(peer) = from {
                     self.check_route(server, peer, (head.origin, head.id), head.ttl);
@@ -180,7 +191,9 @@ impl World {
                     }
                 }
                 Kind::Error(refusal)
-                    if matches!(from, Who::Server(_)) && refusal.code != Code::Unsupported =>
+                    if matches!(from, Who::Server(_))
+                        // Who forgot at a restart that it had asked to be dialled asks too often.
+                        && !matches!(refusal.code, Code::Unsupported | Code::RateLimited) =>
                 {
                     self.broken(&format!("{from} refuses what server {server} sent: {refusal:?}"));
                 }
@@ -364,7 +377,7 @@ impl World {
     }
 
     /// The honest servers that this one has an open link with, each as often as there are links.
-    fn peers_of(&self, server: usize) -> Vec<usize> {
+    pub(crate) fn peers_of(&self, server: usize) -> Vec<usize> {
         let links = self.hosts[server].links.values();
         let peers = links.filter_map(|(connection, end)| {
             let ends = &self.connections[*connection].ends;

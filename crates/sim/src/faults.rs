@@ -76,6 +76,11 @@ impl World {
         }
     }
 
+    /// From now on no server can connect to this one, or all can again; it can still dial.
+    pub fn cut_off(&mut self, server: Server, is_cut_off: bool) {
+        self.hosts[server.0].hidden = is_cut_off;
+    }
+
     /// For so long nothing arrives from `one` at `two`; then all of it does.
     pub fn stall(&mut self, one: Server, two: Server, span: Duration) {
         let until = self.now + span;

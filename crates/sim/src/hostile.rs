@@ -6,9 +6,9 @@ use crate::{Server, Who};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use darkchat_crypto::sign;
 use darkchat_proto::{
-    ChannelId, Class, Code, Content, Deliver, DeviceId, DmDeliver, Entry, Features, Frame, Have,
-    InterestShard, Kind, Post, RecordFlags, Refusal, Route, RouteHead, RouterId, SendDm, ServerId,
-    ServerRecord, Signature, Signed, Tag, UserId, Want, put_prefix,
+    Carrier, ChannelId, Class, Code, Content, Deliver, DeviceId, DmDeliver, Entry, Features, Frame,
+    GossipAddr, Have, InterestShard, Kind, Post, RecordFlags, Refusal, Route, RouteHead, RouterId, SendDm,
+    ServerId, ServerRecord, Signature, Signed, Tag, UserId, Want, put_prefix,
 };
 use std::rc::Rc;
 use std::time::Duration;
@@ -314,7 +314,7 @@ impl World {
             epoch: crate::actors::EPOCH_MS + self.rng.below(3),
             seq: self.rng.below(50),
             issued_ms: self.wall_ms(),
-            addrs: Vec::new(),
+            addrs: (0..self.rng.index(4)).map(|_| self.some_place()).collect(),
             flags: RecordFlags::from_bits(u32::try_from(self.rng.below(16)).unwrap_or(0)),
             neighbours,
             version: 1,
@@ -322,6 +322,22 @@ impl World {
         }
         .encode();
         self.strangers[stranger].signer.signed(body.clone(), &sign::record(&self.network, &body))
+    }
+
+    /// Where somebody is who never asked to be dialled: on this machine, nearby, anywhere, or one of the servers.
+    fn some_place(&mut self) -> GossipAddr {
+        let [a, b] = [self.rng.below(256), self.rng.below(256)].map(|part| u8::try_from(part).unwrap_or(0));
+        let ip = match self.rng.below(8) {
+            0 => [127, 0, 0, 1],
+            1 => [10, 0, b, 1],
+            2 => [192, 168, a, b],
+            3 => [169, 254, a, b],
+            4 => [224, 0, 0, b],
+            5 => [20 + a % 4, 0, 7, 1],
+            _ => [20 + a % 70, b, 9, 1],
+        };
+        let port = self.rng.pick(&[22, 25, 443, 30_303, 30_303, 30_303]).unwrap_or(30_303);
+        GossipAddr { ip: ip.into(), port, carrier: Carrier::Tcp }
     }
 
     /// The record of an honest server, without its signature.

@@ -31,6 +31,7 @@ pub mod mesh;
 mod net;
 mod people;
 mod rng;
+mod scope;
 mod shown;
 mod sign;
 mod task;

@@ -33,7 +33,8 @@ impl World {
             return self.after(DIAL_TIMEOUT, fail(Code::Timeout));
         }
         let host = &self.hosts[server];
-        if self.blocked.contains(&between) || host.node.is_none() {
+        let is_hidden = host.hidden && !matches!(who, Who::Client(_));
+        if self.blocked.contains(&between) || host.node.is_none() || is_hidden {
             return self.after(latency * 2, fail(Code::Unreachable));
         }
         if addr.key.is_some_and(|expected| expected != host.id()) {
@@ -124,7 +125,8 @@ impl World {
         };
         let is_client = device.is_some();
         let role = if is_client { Role::Client } else { Role::Peer };
-        let features = if is_client { Features::NONE } else { Features::DONE | Features::TRACE };
+        let of_peers = Features::DONE | Features::DIALBACK | Features::TRACE;
+        let features = if is_client { Features::NONE } else { of_peers };
         let host = &mut self.hosts[server];
         host.next_link += 1;
         let link = LinkId(host.next_link);
@@ -147,6 +149,9 @@ impl World {
             Who::Server(_) => Ipv4Addr::new(a, high, low, d),
             _ => Ipv4Addr::new(a, octets[1], high, low),
         };
+        let own = |peer: usize| self.hosts[peer].config.addrs.first().map(|addr| addr.ip);
+        let seen = if let Who::Server(peer) = there { own(peer) } else { None };
+        let ip = seen.unwrap_or(IpAddr::V4(ip));
         let remote = Addr::from_socket("tcp", (ip, 40_000).into());
         let input = node::Input::Opened {
             link,
@@ -154,7 +159,7 @@ impl World {
             accept: if to_client_port { Accept::Clients } else { Accept::Peers },
             peer: Authenticated::unchecked(identity, role, device, features),
             remote,
-            observed: IpAddr::V4(ip),
+            observed: ip,
         };
         self.links_changed(server, there);
         self.tell_server(server, input, Some(connection), &[]);

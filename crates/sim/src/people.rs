@@ -1,14 +1,16 @@
 //! Who comes into a world, and what its people wish.
 
-use crate::actors::{CLIENT_PORT, Host, PEER_PORT, User, host_name};
+use crate::actors::{CLIENT_PORT, Host, PEER_PORT, User, host_name, public_name};
 use crate::shown::Shown;
 use crate::sign::Signer;
 use crate::world::{Event, World};
 use crate::{Client, Server, Who};
 use darkchat_client::session::{self, Session, State};
 use darkchat_node::{self as node, Config, Node, TraceId};
-use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, Entry, ServerAddr, Time, UserId};
-use std::collections::BTreeMap;
+use darkchat_proto::{
+    Addr, Carrier, ChannelId, ChannelName, DeviceId, Entry, GossipAddr, ServerAddr, Time, UserId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,11 +34,50 @@ impl World {
             asked: BTreeMap::new(),
             timer: None,
             paused_until: Time::ZERO,
+            hidden: false,
+            dialling: BTreeMap::new(),
+            chosen: Vec::new(),
+            chose: 0,
+            was_chosen: 0,
+            says_dialable: false,
+            proven: BTreeSet::new(),
+            found: BTreeSet::new(),
             peers: Vec::new(),
             traced: Vec::new(),
         });
         self.start(server);
         Server(server)
+    }
+
+    /// A server on a private network, where all others of it may dial it: they find each other.
+    pub fn add_near_server(&mut self) -> Server {
+        let addrs = vec![self.place(&host_name(self.hosts.len()))];
+        self.add_server_with(Config { addrs, lan: true, ..Config::default() }, 0)
+    }
+
+    /// A server with a public address.
+    pub fn add_public_server(&mut self) -> Server {
+        let addrs = vec![self.place(&public_name(self.hosts.len()))];
+        self.add_server_with(Config { addrs, ..Config::default() }, 0)
+    }
+
+    /// A server that can dial others and to which only users can connect, though it does not know that.
+    pub fn add_hidden_server(&mut self) -> Server {
+        let server = self.add_public_server();
+        self.hosts[server.0].hidden = true;
+        server
+    }
+
+    #[expect(clippy::expect_used, reason = "the address plan has IP addresses")]
+    fn place(&self, host: &str) -> GossipAddr {
+        GossipAddr { ip: host.parse().expect("an address"), port: PEER_PORT, carrier: Carrier::Tcp }
+    }
+
+    /// Local discovery shows `one` where `two` is.
+    pub fn show(&mut self, one: Server, two: Server) {
+        let found = self.peer_addr(two.0);
+        self.hosts[one.0].found.insert(found.addr.clone());
+        self.tell_server(one.0, node::Input::Found(found), None, &[]);
     }
 
     /// Starts a server with nothing but its key, its configuration and the operator's wishes.
@@ -45,6 +86,9 @@ impl World {
         let host = &mut self.hosts[server];
         host.life += 1;
         host.timer = None;
+        host.dialling.clear();
+        host.chosen.clear();
+        host.proven.clear();
         host.node = Some(Box::new(Node::new(host.id(), host.config.clone(), seed)));
         let (life, peers) = (host.life, host.peers.clone());
         self.after(Duration::ZERO, Event::Wall { who: Who::Server(server), life });

@@ -23,6 +23,7 @@ impl World {
         bytes: &[u8],
     ) {
         self.trace.step(self.now, Who::Server(server), name_of(&input), connection, bytes);
+        self.note_dialled(server, &input);
         let Some(mut node) = self.hosts[server].node.take() else { return };
         let (cause, closed) = (Cause::of(&input), closed_link(&input));
         node.handle(self.now, input);
@@ -88,10 +89,13 @@ impl World {
                     }
                 }
             }
-            Wish::Dial { dial, addr } => {
+            Wish::Dial { dial, addr, pinned } => {
+                self.check_dial(server, &addr, pinned);
+                self.hosts[server].dialling.insert(dial.0, addr.addr.clone());
                 let life = self.hosts[server].life;
                 self.dial(Who::Server(server), life, dial.0, &addr);
             }
+            Wish::Probe { dial, addr } => self.probe(server, dial, &addr),
             Wish::Sign { sign, request } => {
                 let host = &self.hosts[server];
                 let (life, signature) = (host.life, Rc::clone(&host.signer).sign(&request));
@@ -269,6 +273,8 @@ const fn name_of(input: &node::Input) -> &'static str {
         node::Input::Unpeer(_) => "operator: unpeer",
         node::Input::Disconnect(_) => "operator: disconnect",
         node::Input::Trace { .. } => "operator: trace",
+        node::Input::Found(_) => "found",
+        node::Input::Probed { .. } => "probed",
         node::Input::Drain => "operator: drain",
     }
 }

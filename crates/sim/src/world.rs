@@ -54,6 +54,13 @@ pub(crate) enum Event {
         dial: u64,
         why: Code,
     },
+    /// A server knows whether a neighbour can be dialled.
+    Probed {
+        server: usize,
+        life: u32,
+        dial: node::DialId,
+        reachable: bool,
+    },
     Timer {
         who: Who,
         life: u32,
@@ -235,7 +242,7 @@ impl World {
             | Event::End { connection, end, .. }
             | Event::CloseNow { connection, end } => self.connections.get(*connection)?.ends[*end].who,
             Event::DialFailed { who, .. } | Event::Timer { who, .. } | Event::Wall { who, .. } => *who,
-            Event::ServerSigned { server, .. } => Who::Server(*server),
+            Event::ServerSigned { server, .. } | Event::Probed { server, .. } => Who::Server(*server),
             _ => return None,
         };
         let Who::Server(server) = who else { return None };
@@ -260,6 +267,11 @@ impl World {
             Event::End { connection, end, why } => self.ended(connection, end, why),
             Event::CloseNow { connection, end } => self.close_now(connection, end),
             Event::DialFailed { who, life, dial, why } => self.dial_failed(who, life, dial, why),
+            Event::Probed { server, life, dial, reachable } => {
+                if self.lives(server, life) {
+                    self.tell_server(server, node::Input::Probed { dial, reachable }, None, &[]);
+                }
+            }
             Event::Timer { who, life } => self.timer(who, life),
             Event::ServerSigned { server, life, sign, signature } => {
                 if self.lives(server, life) {

@@ -129,6 +129,8 @@ impl Driver {
                 2 => Input::DialFailed { dial: self.dial(script), why: code(script) },
                 3 => Input::Disconnect(server(script.byte() % 5)),
                 4 => Input::Trace { trace: TraceId(script.small(4)), channel: channel(script) },
+                5 => Input::Found(addr(script).into()),
+                6 => Input::Probed { dial: self.dial(script), reachable: script.small(2) == 1 },
                 _ => Input::Peer(addr(script).into()),
             },
             _ => {
@@ -349,7 +351,7 @@ impl Driver {
                 assert!(links.iter().all(|link| self.links.contains_key(link)));
             }
             Output::Pause { link, .. } => assert!(self.links.contains_key(&link)),
-            Output::Dial { dial, .. } => self.dials.push(dial),
+            Output::Dial { dial, .. } | Output::Probe { dial, .. } => self.dials.push(dial),
             Output::Sign { sign, .. } => self.signs.push(sign),
             Output::Event(_) | Output::Traced { .. } => {}
         }

@@ -2,7 +2,7 @@
 
 use super::objects::{record_of, route, routes, shard_of, stranger, text_route};
 use super::world::{Client, World, channel, deliver, ms, place, post, receive, secs, server, user};
-use crate::{Accept, Check, Config, DroppedFor, Event, Input, LinkId, Received, RefusedFor};
+use crate::{Accept, Check, Config, DroppedFor, Event, Input, LinkId, Neighbours, Received, RefusedFor};
 use bytes::Bytes;
 use darkchat_proto::{Class, Code, Done, Features, Frame, Have, Kind, ServerId, ServerRecord, Signed, Want};
 
@@ -249,7 +249,8 @@ fn a_server_that_dials_itself_notices_and_forgets_the_address() {
 
 #[test]
 fn peers_that_come_are_bounded_and_those_that_we_named_are_not() {
-    let mut world = World::with(2, &Config { max_peers: 3, ..Config::default() });
+    let neighbours = Neighbours { max: 6, ..Neighbours::default() };
+    let mut world = World::with(2, &Config { neighbours, ..Config::default() });
     let peers: Vec<Client> = (0..5).map(|number| world.fake_peer(0, stranger(number))).collect();
     let goodbyes: Vec<Option<Code>> = peers.iter().map(|peer| world.goodbye(*peer)).collect();
     assert_eq!(goodbyes, [None, None, None, Some(Code::Limit), Some(Code::Limit)]);

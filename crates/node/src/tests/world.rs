@@ -8,7 +8,7 @@ use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
     Addr, ChannelId, ChannelName, Class, Code, Content, Deliver, DeviceId, Digest16, Done, Entry, Features,
     Frame, FrameStream, Goodbye, InterestShard, Kind, Network, Post, Role, Route, ServerAddr, ServerId,
-    ServerRecord, Signature, Signed, Time, UserId,
+    ServerRecord, Signature, Signed, Time, UserId, Welcome,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -171,6 +171,14 @@ pub(crate) struct World {
     pub(crate) carried: VecDeque<(usize, Frame)>,
     /// Who answers the next dials to `mem://fake`.
     fakes: VecDeque<ServerId>,
+    /// Who answers at an address; nobody at the others.
+    pub(crate) answers: BTreeMap<Addr, ServerId>,
+    /// Dials to IP addresses hang until they time out.
+    pub(crate) swallows: bool,
+    /// The dials to IP addresses, and whether the operator wanted them.
+    pub(crate) dials: Vec<(Time, ServerAddr, bool)>,
+    /// The probes: when, by which server, and where.
+    pub(crate) probes: Vec<(Time, usize, ServerAddr)>,
     /// What each server wanted verified, newest last.
     pub(crate) checks: Vec<(usize, Vec<LinkId>, u32)>,
     /// Every output, for comparing runs, if that is wanted.
@@ -200,6 +208,10 @@ impl World {
             routes: vec![0; servers],
             carried: VecDeque::new(),
             fakes: VecDeque::new(),
+            answers: BTreeMap::new(),
+            swallows: false,
+            dials: Vec::new(),
+            probes: Vec::new(),
             checks: Vec::new(),
             trace: Vec::new(),
             traced: false,
@@ -277,7 +289,16 @@ impl World {
                     self.write(at, *link, &head, &body);
                 }
             }
-            Output::Dial { dial, addr } => self.dial(at, dial, &addr),
+            Output::Dial { dial, addr, pinned } if addr.addr.ip().is_some() => {
+                self.dials.push((self.now, addr.clone(), pinned));
+                self.dial_ip(at, dial, &addr);
+            }
+            Output::Dial { dial, addr, pinned: _ } => self.dial(at, dial, &addr),
+            Output::Probe { dial, addr } => {
+                let reachable = self.answers.get(&addr.addr).copied() == addr.key;
+                self.probes.push((self.now, at, addr));
+                self.later(self.now + DELAY, Step::Give(at, Input::Probed { dial, reachable }));
+            }
             Output::Sign { sign, .. } => {
                 let signature = Signature::new([9; 64]);
                 self.later(self.now, Step::Give(at, Input::Signed { sign, signature }));
@@ -343,6 +364,24 @@ impl World {
     pub(crate) fn count_no_more(&mut self, peer: Client) {
         if let Some(end) = self.servers[peer.at].ends.get_mut(&peer.link) {
             end.counted = None;
+        }
+    }
+
+    /// Somebody of our own making answers, and welcomes who comes, or nobody does.
+    fn dial_ip(&mut self, at: usize, dial: crate::DialId, addr: &ServerAddr) {
+        let failed = |why| Step::Give(at, Input::DialFailed { dial, why });
+        match self.answers.get(&addr.addr).copied() {
+            None if self.swallows => self.later(self.now + secs(8), failed(Code::Timeout)),
+            None => self.later(self.now + DELAY, failed(Code::Unreachable)),
+            Some(id) if id == server(at) => self.later(self.now + DELAY, failed(Code::Conflict)),
+            Some(id) if addr.key.is_some_and(|key| key != id) => {
+                self.later(self.now + DELAY, failed(Code::Unauthorized));
+            }
+            Some(id) => {
+                let link = self.open_fake(at, Some(dial), id);
+                let frame = Received::Other(Frame::from(Kind::Welcome(Welcome::default())));
+                self.later(self.now + DELAY, Step::Give(at, Input::Frame { link, frame }));
+            }
         }
     }
 
@@ -554,7 +593,31 @@ impl World {
         Client { at, link, user: user(0) }
     }
 
+    /// The same, with these features, and seen there.
+    pub(crate) fn fake_peer_with(
+        &mut self,
+        at: usize,
+        id: ServerId,
+        features: Features,
+        seen: &str,
+    ) -> Client {
+        let link = self.open_as(at, None, id, features, seen.parse().unwrap());
+        self.run_for(ms(1));
+        Client { at, link, user: user(0) }
+    }
+
     fn open_fake(&mut self, at: usize, dial: Option<crate::DialId>, id: ServerId) -> LinkId {
+        self.open_as(at, dial, id, self.features, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    fn open_as(
+        &mut self,
+        at: usize,
+        dial: Option<crate::DialId>,
+        id: ServerId,
+        features: Features,
+        observed: IpAddr,
+    ) -> LinkId {
         let link = self.new_link();
         let end = End {
             far: Far::Client,
@@ -567,8 +630,7 @@ impl World {
             closed: false,
         };
         self.servers[at].ends.insert(link, end);
-        let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, self.features);
-        let observed = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, features);
         let remote = fake_place();
         self.give(at, Input::Opened { link, dial, accept: Accept::Peers, peer, remote, observed });
         link

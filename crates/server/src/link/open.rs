@@ -102,6 +102,19 @@ fn announced(shared: &Shared, accept: Accept, message1: &Bytes) -> Announced {
     }
 }
 
+/// Lets a server prove its key, and says nothing of ours: no link comes of it.
+pub(crate) async fn ask_key(
+    shared: &Shared,
+    link: &mut Link,
+    expect: Option<ServerId>,
+) -> Result<(), OpenError> {
+    let (initiator, message1) =
+        Initiator::start(&shared.link_config, Dialler::Peer, expect, &mut system::rng());
+    link.sink.send(message1).await?;
+    initiator.read_reply(message(link).await?)?;
+    Ok(())
+}
+
 /// Makes a handshake with a server, as its peer.
 pub(crate) async fn initiate(
     shared: &Shared,

@@ -47,10 +47,9 @@ impl Wishes {
         self.kept.remove(addr);
     }
 
-    /// A dial begins; whether somebody named that address.
-    pub(crate) fn dialling(&mut self, dial: DialId, addr: &Addr) -> bool {
+    /// A dial begins that somebody asked for.
+    pub(crate) fn dialling(&mut self, dial: DialId, addr: &Addr) {
         self.dials.insert(dial, addr.clone());
-        self.kept.contains(addr) || self.asked.iter().any(|asked| asked.addr == *addr)
     }
 
     /// A dial's handshake is complete, with that server.

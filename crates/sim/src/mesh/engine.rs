@@ -167,6 +167,7 @@ impl Engine {
         let config = Config {
             profile: Profile::Public,
             addrs: if dialable { vec![addr] } else { Vec::new() },
+            dialable: Some(dialable),
             features: Features::DONE,
             ..Config::default()
         };
@@ -248,7 +249,7 @@ impl Engine {
                     let signature = self.hosts[host].signature();
                     node.handle(time(self.now), Input::Signed { sign, signature });
                 }
-                Output::Dial { dial, addr } => self.dial(host, dial, &addr),
+                Output::Dial { dial, addr, pinned: _ } => self.dial(host, dial, &addr),
                 Output::Close { link, goodbye } => self.close(node, link, goodbye),
                 _ => {}
             }
