@@ -190,7 +190,7 @@ impl Builder {
         let device = device.unwrap_or_else(|| DeviceId::new(random()));
         let dialler = Dialler {
             transports,
-            link: LinkConfig { network: config.network.clone(), secret, features: Features::NONE },
+            link: LinkConfig { network: config.network.clone(), secret, features: Features::RESUME },
             identity: Arc::new(identity),
             device,
             credentials,

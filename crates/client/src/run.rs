@@ -210,11 +210,11 @@ impl Run {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Dial { dial, addr } => {
+            Output::Dial { dial, addr, resume } => {
                 self.dial = dial;
                 self.addr = Some(addr.addr.clone());
                 self.error = None;
-                self.link = Some(LinkTask::start(Arc::clone(&self.dialler), addr));
+                self.link = Some(LinkTask::start(Arc::clone(&self.dialler), addr, resume));
             }
             Output::Send { bytes } => self.write(Write::Frame(bytes)),
             Output::Close { goodbye } => self.close(goodbye),
@@ -365,7 +365,8 @@ impl Run {
                 let retry = Some(retry).filter(|retry| !retry.is_zero());
                 self.failed(ConnectError::Refused { code: goodbye.code, text: goodbye.text, retry });
             }
-            Event::Goodbye(_) => {}
+            // The state that follows says all that a program needs to know.
+            Event::Goodbye(_) | Event::Resumed => {}
             Event::Draining => self.told.note(Note::Draining),
             Event::Text(text) => self.told.note(Note::Text(text)),
         }

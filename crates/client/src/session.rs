@@ -42,6 +42,7 @@ mod own;
 mod random;
 mod receiving;
 mod requests;
+mod resume;
 mod seen;
 mod sending;
 mod stats;
@@ -61,10 +62,11 @@ use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};
 use early::Early;
 use members::Members;
 use order::Order;
-use outbox::Outbox;
+use outbox::{Leaving, Outbox};
 use own::OwnStreams;
 use random::Random;
 use requests::Requests;
+use resume::Resuming;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -98,6 +100,9 @@ pub struct Session {
     wall: Wall,
     connection: Connection,
     outbox: Outbox,
+    resuming: Resuming,
+    /// Whether both ends of the link at hand can resume sessions.
+    resumes: bool,
     requests: Requests,
     budgets: Budgets,
     channels: Channels,
@@ -140,6 +145,8 @@ impl Session {
             wall: Wall::default(),
             connection: Connection::new(servers, reconnect, persist),
             outbox: Outbox::default(),
+            resuming: Resuming::default(),
+            resumes: false,
             requests: Requests::default(),
             budgets: Budgets::new(&Announced::default(), Time::ZERO),
             channels: Channels::default(),
@@ -158,8 +165,8 @@ impl Session {
         match input {
             Input::Wall { unix_ms } => self.wall = Wall { unix_ms, at: now },
             Input::Connect => self.connect(now),
-            Input::Opened { dial, server, announced, features: _ } => {
-                self.opened(now, dial, server, &announced)
+            Input::Opened { dial, server, announced, features } => {
+                self.opened(now, (dial, server), &announced, features);
             }
             Input::DialFailed { dial, why } if self.connection.is_dialling(dial) => self.lost(now, why),
             Input::DialFailed { .. } => {}
@@ -183,7 +190,11 @@ impl Session {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
-        self.outbox.next().map(|bytes| Output::Send { bytes })
+        let Leaving { bytes, counts } = self.outbox.next()?;
+        if counts {
+            self.resuming.sent(&bytes);
+        }
+        Some(Output::Send { bytes })
     }
 
     /// When to give [`Input::Timeout`], if nothing else happens before.
@@ -191,6 +202,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Time> {
         let times = [
             self.connection.deadline(),
+            self.resume_deadline(),
             self.requests.deadline(),
             self.channels.deadline(),
             self.own.deadline(),
@@ -224,6 +236,7 @@ impl Session {
     /// The deadline has come: everything whose time is over happens now.
     fn timeout(&mut self, now: Time) {
         self.check_link(now);
+        self.expire_resume(now);
         self.expire_joins(now);
         self.expire_requests(now);
         for ticket in self.own.expire(now) {
@@ -244,6 +257,9 @@ impl Session {
             self.ask_joins(now);
             self.pump(now);
             self.finish_leaves(now);
+            if self.resuming.wants_ping() {
+                self.ping(now);
+            }
         }
         self.finish_close(now);
     }

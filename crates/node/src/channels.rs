@@ -111,6 +111,17 @@ impl Channels {
         self.by_id.remove(id).map(|channel| channel.tag)
     }
 
+    /// A member goes on with another link.
+    pub(crate) fn rename(&mut self, id: &ChannelId, old: LinkId, link: LinkId, slot: Slot) {
+        let Some(channel) = self.by_id.get_mut(id) else { return };
+        let Ok(position) = channel.position(old) else { return };
+        channel.members.remove(position);
+        if let Err(position) = channel.position(link) {
+            channel.members.insert(position, (link, slot));
+        }
+        channel.lists.clear();
+    }
+
     /// The tag of a channel with members here.
     pub(crate) fn tag(&self, id: &ChannelId) -> Option<Tag> {
         self.by_id.get(id).map(|channel| channel.tag)

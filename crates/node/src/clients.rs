@@ -6,37 +6,74 @@ use crate::router::Incoming;
 use crate::session::{MAX_CHANNELS, Pace, Session};
 use crate::{Event, LinkId, Node, Output, Received, RefusedFor};
 use darkchat_proto::{
-    ChannelId, Code, DeviceId, Done, Features, Frame, Kind, Refusal, SessionId, UserId, Welcome,
+    ChannelId, Code, DeviceId, Done, Features, Frame, Kind, Refusal, Resume, SessionId, UserId, Welcome,
 };
 
 impl Node {
     /// A client's link is complete and admitted.
-    pub(crate) fn client_up(&mut self, link: LinkId, user: UserId, device: DeviceId) {
-        let session = Session::new(user, device, self.config.profile);
+    pub(crate) fn client_up(&mut self, link: LinkId, who: (UserId, DeviceId), resume: Option<&Resume>) {
+        let (user, device) = who;
+        let older = self.sessions.of_device(user, device);
+        if let Some((old, resume)) = older.zip(resume)
+            && self.resumable(link, old, resume)
+        {
+            return self.resume(link, old, resume.received);
+        }
+        let id = SessionId::new(self.cx.rng.next_16());
+        let mut session = Session::new(user, device, id, self.config.profile);
+        if self.resumes(link) {
+            session.token = Some(self.cx.rng.next_16());
+            self.links.keep_frames(link, 0);
+        }
         if let Some(older) = self.sessions.insert(link, session) {
             self.close(older, Code::Conflict);
         }
-        let observed_ip = self.links.get(link).map(|link| link.about.observed);
-        let session = Some(SessionId::new(self.cx.rng.next_16()));
-        let welcome = Welcome { session, observed_ip, ..Welcome::default() };
-        self.send(link, &Frame::from(Kind::Welcome(welcome)));
+        self.welcome_client(link, None);
         self.cx.event(Event::ClientUp { link, user });
     }
 
-    /// A client's link is gone, or told to go: it is in no channel any more.
+    /// Welcomes a client, whose session goes on if `received` says how many of its frames were processed.
+    pub(crate) fn welcome_client(&mut self, link: LinkId, received: Option<u64>) {
+        let Some(session) = self.sessions.get(link) else { return };
+        let (id, resume_token) = (session.id, session.token);
+        let resume_ms = u32::try_from(self.config.resume.as_millis()).unwrap_or(u32::MAX);
+        let welcome = Welcome {
+            session: Some(id),
+            resume_token,
+            resume_ms: resume_token.map_or(0, |_| resume_ms),
+            observed_ip: self.links.get(link).map(|link| link.about.observed),
+            resumed: received.is_some(),
+            received: received.unwrap_or_default(),
+        };
+        self.send(link, &Frame::from(Kind::Welcome(welcome)));
+    }
+
+    /// A client's link is gone, or told to go, and its session with it.
     pub(crate) fn client_down(&mut self, link: LinkId, why: Code) {
-        let Some(session) = self.sessions.remove(link) else { return };
+        if let Some(user) = self.session_ended(link) {
+            self.cx.event(Event::ClientDown { link, user, why });
+        }
+    }
+
+    /// A session ends: it is in no channel any more. Whose it was.
+    pub(crate) fn session_ended(&mut self, link: LinkId) -> Option<UserId> {
+        let session = self.sessions.remove(link)?;
         for channel in &session.channels {
             if let Some(tag) = self.channels.leave(channel, link) {
                 self.interest.unwant(self.cx.now, tag);
             }
         }
         self.joins.forget(link);
-        self.cx.event(Event::ClientDown { link, user: session.user, why });
+        Some(session.user)
     }
 
     /// A frame from a client.
     pub(crate) fn client_frame(&mut self, link: LinkId, received: Received) {
+        if counts(&received)
+            && let Some(session) = self.sessions.get_mut(link)
+        {
+            session.received = session.received.saturating_add(1);
+        }
         match received {
             Received::Publish { req, post, deliver, digest } => {
                 let channel = post.channel;
@@ -96,11 +133,17 @@ impl Node {
             kind if !kind.is_from_client() => self.close(link, Code::BadFrame),
             Kind::Join { channels, wait_spread } => self.join(link, req, &channels, wait_spread),
             Kind::Leave { channels } => self.leave(link, req, &channels),
-            Kind::Ping { nonce, acked: _ } => {
-                self.send(link, &Frame::replying(req, Kind::Pong { nonce, acked: 0 }));
+            Kind::Ping { nonce, acked } => {
+                self.links.acked(link, acked);
+                let acked = self.sessions.get(link).map_or(0, |session| session.received);
+                self.send(link, &Frame::replying(req, Kind::Pong { nonce, acked }));
             }
             Kind::Goodbye(goodbye) => self.close_silently(link, goodbye.code),
-            Kind::Pong { .. } | Kind::Error(_) => self.reply(link, req, Kind::Ok(Done::default())),
+            Kind::Pong { nonce: _, acked } => {
+                self.links.acked(link, acked);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
+            Kind::Error(_) => self.reply(link, req, Kind::Ok(Done::default())),
             // Publish and SetBundle come with their proofs and never here; the others are not offered.
             _ => self.refuse(link, req, Code::Unsupported, 0),
         }
@@ -214,5 +257,13 @@ impl Node {
         self.cx.refused(link, code);
         let refusal = Refusal { code, text: String::new(), retry_ms: 0 };
         self.send(link, &Frame::replying(req, Kind::Error(refusal)));
+    }
+}
+
+/// Whether a frame counts in its session. What a link's task refuses and answers is a request, so it does.
+const fn counts(received: &Received) -> bool {
+    match received {
+        Received::Other(frame) => frame.kind.counts_from_client(),
+        _ => true,
     }
 }

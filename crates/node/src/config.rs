@@ -2,6 +2,7 @@
 
 use crate::Profile;
 use darkchat_proto::{Carrier, Features, GossipAddr, Network};
+use std::time::Duration;
 
 /// The choices of a node.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub peers_closed: bool,
     /// Whether private and loopback addresses that others name are dialled.
     pub lan: bool,
+    /// How long a client's session outlives its link, so that it can be resumed; 0 turns that off.
+    pub resume: Duration,
     /// The memory that the server may take, in bytes; send queues take at most a quarter.
     pub memory_budget: usize,
     /// What may wait for a destination that was there until just now, in bytes; 0 turns that off.
@@ -63,12 +66,13 @@ impl Default for Config {
             addrs: Vec::new(),
             ports: Vec::new(),
             dialable: None,
-            features: Features::DONE | Features::DIALBACK | Features::TRACE,
+            features: Features::DONE | Features::DIALBACK | Features::RESUME | Features::TRACE,
             max_clients: 10_000,
             neighbours: Neighbours::default(),
             leaf: false,
             peers_closed: false,
             lan: false,
+            resume: Duration::from_secs(10),
             memory_budget: 512 << 20,
             limbo_bytes: 4 << 20,
         }

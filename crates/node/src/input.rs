@@ -4,8 +4,8 @@ use crate::{DialId, LinkId, SignId, TraceId};
 use bytes::Bytes;
 use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
-    Addr, Bundle, ChannelId, Code, Digest16, Frame, InterestShard, Post, RouteHead, ServerAddr, ServerId,
-    ServerRecord, Signature,
+    Addr, Bundle, ChannelId, Code, Digest16, Frame, InterestShard, Post, Resume, RouteHead, ServerAddr,
+    ServerId, ServerRecord, Signature,
 };
 use std::net::IpAddr;
 
@@ -47,6 +47,8 @@ pub enum Input {
         remote: Addr,
         /// The address that the other side is seen from; loopback for carriers without IP.
         observed: IpAddr,
+        /// What a client gave to go on with the session of a lost link.
+        resume: Option<Resume>,
     },
     /// A dial came to nothing.
     DialFailed {

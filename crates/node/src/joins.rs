@@ -153,6 +153,20 @@ impl Joins {
         }
     }
 
+    /// A session goes on with another link, and wants its answers there.
+    pub(crate) fn rename(&mut self, old: LinkId, link: LinkId) {
+        let keys: Vec<(LinkId, u32)> =
+            self.waiting.range((old, 0)..=(old, u32::MAX)).map(|(key, _)| *key).collect();
+        for (_, req) in keys {
+            let Some(waiting) = self.end((old, req)) else { continue };
+            for tag in &waiting.tags {
+                self.by_tag.entry(*tag).or_default().insert((link, req));
+            }
+            self.by_time.insert((waiting.until, link, req));
+            self.waiting.insert((link, req), waiting);
+        }
+    }
+
     /// Joins that waited too long: what is known by then does not count.
     pub(crate) fn expire(&mut self, now: Time) -> Vec<Answer> {
         let mut answers = Vec::new();

@@ -24,6 +24,7 @@
 //!         peer: alice,
 //!         remote: "mem://alice".parse()?,
 //!         observed: [127, 0, 0, 1].into(),
+//!         resume: None,
 //!     },
 //! ];
 //! let mut written = 0;
@@ -45,11 +46,11 @@
 //!
 //! The files: `links` says what happens to links whoever is there, `clients` and `servers` what those two ask for,
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
-//! waits, `session` and `channels` who listens, `map` and `interest` what other servers are and want,
-//! `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where servers are and which
-//! addresses are dialled, `reach` whether others can dial us, `hop` and `limbo` what is kept until it arrived at the
-//! next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and `joins` how all servers
-//! come to know the same; `trace` and `view` show it to the operator.
+//! waits, `session` and `channels` who listens, `resume` what outlives a lost link, `map` and `interest` what other
+//! servers are and want, `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where
+//! servers are and which addresses are dialled, `reach` whether others can dial us, `hop` and `limbo` what is kept until
+//! it arrived at the next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and
+//! `joins` how all servers come to know the same; `trace` and `view` show it to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
@@ -76,6 +77,7 @@ mod peers;
 mod queue;
 mod reach;
 mod reroute;
+mod resume;
 mod retell;
 mod rng;
 mod router;
@@ -109,12 +111,13 @@ use darkchat_proto::{Addr, ChannelId, Have, ServerId, Time, UserId};
 use interest::Interest;
 use joins::Joins;
 use limbo::Limbo;
-use link::{About, Links};
+use link::{About, LinkKind, Links};
 use links::Arrival;
 use map::Map;
 use neighbours::Choice;
 use peers::{Peer, Peers};
 use reach::Reach;
+use resume::Away;
 use retell::Retell;
 use router::Router;
 use session::{Session, Sessions};
@@ -153,6 +156,7 @@ pub struct Node {
     cx: Context,
     links: Links,
     sessions: Sessions,
+    away: Away,
     channels: Channels,
     router: Router,
     map: Map,
@@ -181,6 +185,7 @@ impl Node {
             cx: Context::new(seed),
             links: Links::new(config.memory_budget),
             sessions: Sessions::default(),
+            away: Away::default(),
             channels: Channels::default(),
             router: Router::default(),
             map: Map::new(identity),
@@ -207,8 +212,8 @@ impl Node {
         self.cx.now = self.cx.now.max(now);
         match input {
             Input::Wall { unix_ms } => self.wall(unix_ms),
-            Input::Opened { link, dial, accept, peer, remote, observed } => {
-                self.opened(link, Arrival { dial, accept, peer, remote, observed });
+            Input::Opened { link, dial, accept, peer, remote, observed, resume } => {
+                self.opened(link, Arrival { dial, accept, peer, remote, observed, resume });
             }
             Input::DialFailed { dial, why } => self.dial_failed(dial, why),
             Input::Frame { link, frame } => self.frame(link, frame),
@@ -237,6 +242,7 @@ impl Node {
         let interest = if self.announce.is_silent() { None } else { self.interest.deadline() };
         [
             self.links.deadline(),
+            self.away.deadline(),
             self.peers.deadline(),
             self.choice.deadline(),
             self.reach.deadline(),
@@ -262,6 +268,7 @@ impl Node {
         let (queued_bytes, longest_queue) = self.links.sizes();
         let sizes = Sizes {
             clients: self.sessions.len(),
+            away: self.away.len(),
             peers: self.peers.len(),
             channels: self.channels.len(),
             memberships: self.channels.memberships(),
@@ -306,7 +313,8 @@ impl Node {
     #[must_use]
     pub fn clients(&self) -> Vec<ClientRow> {
         let row = |(link, session): (LinkId, &Session)| {
-            let About { remote: addr, since, .. } = &*self.links.get(link)?.about;
+            let About { remote: addr, since, .. } =
+                &*self.links.get(link).filter(|link| link.kind == LinkKind::Client)?.about;
             let channels = session.channels.len();
             Some(ClientRow { link, user: session.user, addr: addr.clone(), channels, since: *since })
         };

@@ -1,5 +1,6 @@
 //! Links: their queues, send windows and signs of life. Source: `docs/protocol.md`, sections 3.5, 10.3 and 11.4.
 
+mod away;
 mod send;
 
 pub(crate) use send::{Outcome, Targets};
@@ -7,6 +8,7 @@ pub(crate) use send::{Outcome, Targets};
 use crate::context::Context;
 use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
+use crate::resume::{RING_AGE, Ring};
 use crate::{DroppedFor, LinkId, Output};
 
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
@@ -44,6 +46,8 @@ pub(crate) enum LinkKind {
     Client,
     /// Another server.
     Peer,
+    /// A user's program that lost its link at that time and may come back (5.4).
+    Away(Time),
     /// Nothing any more: it was told to close, for this reason, and `Closed` has not come yet.
     Closing(Code),
 }
@@ -95,6 +99,8 @@ pub(crate) struct Link {
     queue: Queue,
     sent: VecDeque<Sent>,
     in_flight: usize,
+    /// What went out and is kept for a resume.
+    ring: Ring,
     last_sent: Time,
     last_received: Time,
     last_progress: Time,
@@ -124,7 +130,8 @@ impl Link {
     fn fits(&self, len: usize) -> bool {
         let frames = self.queue.frames().saturating_add(self.sent.len());
         let few = matches!(self.kind, LinkKind::Peer) || frames < QUEUE_CLIENT_FRAMES;
-        few && self.held().saturating_add(len) <= self.max_bytes()
+        let has_room = self.held().saturating_add(len) <= self.max_bytes();
+        few && has_room && (!self.is_away() || self.fits_away(len))
     }
 
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
@@ -155,8 +162,8 @@ impl Link {
         self.queue.is_empty() && self.hop().is_none_or(Hop::is_empty)
     }
 
-    fn is_up(&self) -> bool {
-        !matches!(self.kind, LinkKind::Closing(_))
+    const fn is_up(&self) -> bool {
+        !matches!(self.kind, LinkKind::Closing(_) | LinkKind::Away(_))
     }
 
     const fn ping_after(&self) -> Duration {
@@ -183,7 +190,7 @@ impl Link {
         match self.kind {
             LinkKind::Client => self.oldest(),
             LinkKind::Peer => (self.in_flight > 0).then_some(self.last_progress),
-            LinkKind::Closing(_) => None,
+            LinkKind::Away(_) | LinkKind::Closing(_) => None,
         }
     }
 
@@ -191,7 +198,8 @@ impl Link {
         let aged = if self.kind == LinkKind::Peer { self.queue.oldest_channel() } else { None };
         let waits = [self.stuck_since(), aged].into_iter().flatten().map(|at| at + QUEUE_AGE);
         let life = [self.last_ping() + self.ping_after(), self.last_received + self.dead_after()];
-        let hop = self.hop().and_then(Hop::deadline);
+        let kept = self.ring.oldest().map(|at| at + RING_AGE);
+        let hop = self.hop().and_then(Hop::deadline).into_iter().chain(kept);
         waits.chain(life).chain(hop).chain(self.about.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
     }
 }
@@ -268,6 +276,7 @@ impl Links {
             queue: Queue::default(),
             sent: VecDeque::new(),
             in_flight: 0,
+            ring: Ring::default(),
             last_sent: now,
             last_received: now,
             last_progress: now,
@@ -368,6 +377,7 @@ impl Links {
                 return Verdict::Close(Code::SlowConsumer);
             }
         }
+        self.age_ring(now, id);
         let pings =
             self.get(id).is_some_and(|link| now.saturating_since(link.last_ping()) >= link.ping_after());
         let verdict = if pings { self.ping(cx, id) } else { Verdict::Fine };
@@ -390,7 +400,10 @@ impl Links {
     pub(crate) fn close(&mut self, cx: &mut Context, id: LinkId, code: Code, goodbye: Option<Goodbye>) {
         let Some(link) = self.get_mut(id).filter(|link| link.is_up()) else { return };
         let wake = link.wake;
+        let before = link.weight();
         let queue = std::mem::take(&mut link.queue);
+        link.ring = Ring::default();
+        let after = link.weight();
         link.kind = LinkKind::Closing(code);
         link.about.untold.clear();
         let given_up = match code {
@@ -399,18 +412,14 @@ impl Links {
             _ => DroppedFor::LinkDown,
         };
         self.deadlines.remove(&(wake, id));
-        self.held = self.held.saturating_sub(queue.bytes());
+        self.held = self.held.saturating_sub(before).saturating_add(after);
         cx.stats.give_up(queue.into_items().map(|item| item.owed.copies()).sum(), given_up);
         cx.out.push_back(Output::Close { link: id, goodbye });
     }
 
     /// A link is gone; what it was and why, our own reason first.
     pub(crate) fn closed(&mut self, cx: &mut Context, id: LinkId, why: Code) -> Option<(Link, Code)> {
-        let slot = self.by_id.remove(&id)?;
-        let (_, mut link) = self.slots.get_mut(slot.0)?.take()?;
-        self.free.push(slot.0);
-        self.deadlines.remove(&(link.wake, id));
-        self.held = self.held.saturating_sub(link.held());
+        let mut link = self.take_out(id)?;
         let why = if let LinkKind::Closing(ours) = link.kind { ours } else { why };
         let given_up = match why {
             Code::SlowConsumer => DroppedFor::SlowConsumer,
@@ -422,6 +431,16 @@ impl Links {
         cx.stats.give_up(waiting.sum::<u64>().saturating_add(out), given_up);
         cx.stats.close(why);
         Some((link, why))
+    }
+
+    /// Frees the place of a link.
+    fn take_out(&mut self, id: LinkId) -> Option<Link> {
+        let slot = self.by_id.remove(&id)?;
+        let (_, link) = self.slots.get_mut(slot.0)?.take()?;
+        self.free.push(slot.0);
+        self.deadlines.remove(&(link.wake, id));
+        self.held = self.held.saturating_sub(link.weight());
+        Some(link)
     }
 
     /// Closes the link as soon as nothing waits for it any more, and at the latest after a while.

@@ -7,7 +7,7 @@ use crate::peers::{Aim, Peer};
 use crate::queue::Item;
 use crate::{Accept, DialId, LinkId, Node, Profile, Received};
 use darkchat_crypto::Authenticated;
-use darkchat_proto::{Addr, Code, Frame, Goodbye, Kind, ServerId};
+use darkchat_proto::{Addr, Code, Frame, Goodbye, Kind, Resume, ServerId};
 use std::net::IpAddr;
 
 /// Who was cut off for sending too fast stays away for so long, in milliseconds.
@@ -20,6 +20,7 @@ pub(crate) struct Arrival {
     pub(crate) peer: Authenticated,
     pub(crate) remote: Addr,
     pub(crate) observed: IpAddr,
+    pub(crate) resume: Option<Resume>,
 }
 
 impl Node {
@@ -32,7 +33,7 @@ impl Node {
     }
 
     pub(crate) fn opened(&mut self, link: LinkId, arrival: Arrival) {
-        let Arrival { dial, accept, peer, remote, observed } = arrival;
+        let Arrival { dial, accept, peer, remote, observed, resume } = arrival;
         let user = peer.user().zip(peer.device());
         let kind = if user.is_some() { LinkKind::Client } else { LinkKind::Peer };
         let features = peer.features();
@@ -44,9 +45,9 @@ impl Node {
         }
         match (user, peer.server()) {
             (Some((user, device)), _) => {
-                let replaces = self.sessions.has(user, device);
+                let replaces = self.sessions.of_device(user, device).is_some();
                 match self.admit_client(dial, accept, replaces) {
-                    Ok(()) => self.client_up(link, user, device),
+                    Ok(()) => self.client_up(link, (user, device), resume.as_ref()),
                     Err(code) => self.close(link, code),
                 }
             }
@@ -55,7 +56,10 @@ impl Node {
         }
     }
 
-    fn admit_client(&self, dial: Option<DialId>, accept: Accept, replaces: bool) -> Result<(), Code> {
+    fn admit_client(&mut self, dial: Option<DialId>, accept: Accept, replaces: bool) -> Result<(), Code> {
+        if self.sessions.len() >= self.config.max_clients && !replaces {
+            self.make_room_for_client();
+        }
         if self.draining {
             Err(Code::Shutdown)
         } else if dial.is_some() || !matches!(accept, Accept::Clients | Accept::All) {
@@ -126,7 +130,7 @@ impl Node {
         match kind {
             LinkKind::Client => self.client_frame(link, frame),
             LinkKind::Peer => self.server_frame(link, frame),
-            LinkKind::Closing(_) => {}
+            LinkKind::Away(_) | LinkKind::Closing(_) => {}
         }
     }
 
@@ -138,6 +142,9 @@ impl Node {
     }
 
     pub(crate) fn closed(&mut self, link: LinkId, why: Code) {
+        if self.keep_session(link, why) {
+            return;
+        }
         let routes = self.links.take_routes(&mut self.cx, link);
         let Some((_, why)) = self.links.closed(&mut self.cx, link, why) else { return };
         self.gone(link, why, routes);
@@ -160,6 +167,9 @@ impl Node {
     }
 
     fn close_with(&mut self, link: LinkId, code: Code, goodbye: Option<Goodbye>) {
+        if self.links.is_away(link) {
+            return self.end_away(link);
+        }
         if self.links.kind(link).is_none() {
             return;
         }
@@ -193,6 +203,7 @@ impl Node {
         self.expire_traces();
         self.ask_due();
         self.choose_due();
+        self.expire_away();
         self.dial_due();
     }
 
@@ -202,6 +213,9 @@ impl Node {
         }
         self.draining = true;
         self.peers.close();
+        while self.away.deadline().is_some() {
+            self.make_room_for_client();
+        }
         let links: Vec<LinkId> = self.links.iter().map(|(link, _)| link).collect();
         for link in links {
             if let Verdict::Close(code) = self.links.finish(&mut self.cx, link, Code::Shutdown) {

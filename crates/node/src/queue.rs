@@ -6,6 +6,7 @@ use darkchat_proto::limits::{MAX_FRAME, MAX_PREFIX};
 use darkchat_proto::{ChannelId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a source may send in its turn, in bytes: at least the largest frame, so that each turn brings something.
 const QUANTUM: usize = MAX_FRAME + MAX_PREFIX;
@@ -48,6 +49,17 @@ pub(crate) struct Item {
     pub(crate) channel: Option<Arc<ChannelId>>,
     /// Whether it is a `Route`, which the neighbour counts.
     pub(crate) is_route: bool,
+    /// Whether it is a frame of a client's session.
+    pub(crate) counted: Counted,
+}
+
+/// Whether a frame counts in a session that can be resumed (5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    No,
+    Yes,
+    /// It does, and goes again: it went out first at that time.
+    Again(Time),
 }
 
 /// The source of what the node says itself; no link has this id.
@@ -57,7 +69,7 @@ impl Item {
     /// A frame of our own that is not a message.
     pub(crate) const fn control(head: Bytes, body: Bytes) -> Self {
         let (class, source, owed) = (SendClass::Control, OURSELVES, Owed::Nothing);
-        Self { head, body, class, source, owed, channel: None, is_route: false }
+        Self { head, body, class, source, owed, channel: None, is_route: false, counted: Counted::No }
     }
 
     /// Whether it may go to a neighbour only while that one counts, and not too fast.
@@ -101,6 +113,21 @@ impl Turns {
         self.bytes = self.bytes.saturating_add(item.len());
         self.by_len.insert((source.bytes, key));
         source.items.push_back((at, item));
+    }
+
+    /// Puts one in front of the others of its source.
+    fn push_front(&mut self, at: Time, item: Item) {
+        let key = item.source;
+        self.push(at, item);
+        if let Some(source) = self.sources.get_mut(&key) {
+            source.items.rotate_right(1);
+        }
+    }
+
+    fn shift(&mut self, by: Duration) {
+        for (at, _) in self.sources.values_mut().flat_map(|source| &mut source.items) {
+            *at = *at + by;
+        }
     }
 
     fn next(&self) -> Option<&Item> {
@@ -216,6 +243,24 @@ impl Queue {
         self.bytes = self.bytes.saturating_add(item.len());
         self.frames = self.frames.saturating_add(1);
         self.classes.get_or_insert_default().class(item.class).push(at, item);
+    }
+
+    /// Puts frames of our own before all others, in their order.
+    pub(crate) fn push_again(&mut self, at: Time, items: Vec<Item>) {
+        for item in items.into_iter().rev() {
+            self.bytes = self.bytes.saturating_add(item.len());
+            self.frames = self.frames.saturating_add(1);
+            self.classes.get_or_insert_default().control.push_front(at, item);
+        }
+    }
+
+    /// Everything counts as having come so much later: the time in which nobody could read is not held against it.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        if let Some(all) = &mut self.classes {
+            for class in [&mut all.control, &mut all.direct, &mut all.channel] {
+                class.shift(by);
+            }
+        }
     }
 
     /// The next one to send.

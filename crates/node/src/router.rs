@@ -1,6 +1,6 @@
 //! Where a message goes next: the one place that fans out. Source: `docs/protocol.md`, sections 5.2, 9.6 and 13.2.
 
-use crate::queue::{Item, OURSELVES, Owed};
+use crate::queue::{Counted, Item, OURSELVES, Owed};
 use crate::seen::Seen;
 use crate::spread::Hops;
 use crate::{Check, DroppedFor, LinkId, Node, RefusedFor, SendClass};
@@ -108,8 +108,8 @@ impl Node {
         }
         let (head, body) = Frame::from(Kind::Deliver(deliver)).encode_split();
         let class = SendClass::Channel;
-        let (owed, channel) = (Owed::Session, Some(channel));
-        let item = Item { head, body, class, source, owed, channel, is_route: false };
+        let (owed, channel, counted) = (Owed::Session, Some(channel), Counted::Yes);
+        let item = Item { head, body, class, source, owed, channel, is_route: false, counted };
         self.cx.stats.owe(u64::try_from(targets.ids.len()).unwrap_or(u64::MAX));
         Ok(self.links.fan_out(&mut self.cx, &targets, item))
     }
@@ -240,7 +240,8 @@ impl Node {
         let source = if class == SendClass::Control { OURSELVES } else { source };
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
-        let item = Item { head, body, class, source, owed, channel: None, is_route: true };
+        let item =
+            Item { head, body, class, source, owed, channel: None, is_route: true, counted: Counted::No };
         self.send_item(link, item)
     }
 }

@@ -3,8 +3,9 @@
 use crate::limits::{Bucket, ClientBudgets, RATE_WAIT, advice};
 use crate::seen::Recent;
 use crate::{LinkId, Profile};
-use darkchat_proto::{ChannelId, DeviceId, Time, UserId};
+use darkchat_proto::{ChannelId, DeviceId, SessionId, Time, UserId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 /// The most channels of a session.
@@ -14,11 +15,15 @@ const REFUSALS: usize = 10;
 const REFUSALS_TIME: Duration = Duration::from_secs(60);
 
 /// One client's session.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) device: DeviceId,
+    pub(crate) id: SessionId,
     pub(crate) channels: BTreeSet<ChannelId>,
+    /// What resumes it, once; none if it cannot be resumed.
+    pub(crate) token: Option<[u8; 16]>,
+    /// The frames of the session that were processed.
+    pub(crate) received: u64,
     /// Its last accepted posts.
     pub(crate) recent: Recent,
     joins: Bucket,
@@ -37,11 +42,27 @@ pub(crate) enum Pace {
     Refuse(u32),
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, device, id, channels, token: _, received, recent: _, joins: _, refusals: _ } = self;
+        f.debug_struct("Session")
+            .field("user", user)
+            .field("device", device)
+            .field("id", id)
+            .field("channels", &channels.len())
+            .field("received", received)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Session {
-    pub(crate) fn new(user: UserId, device: DeviceId, profile: Profile) -> Self {
+    pub(crate) fn new(user: UserId, device: DeviceId, id: SessionId, profile: Profile) -> Self {
         Self {
             user,
             device,
+            id,
+            token: None,
+            received: 0,
             channels: BTreeSet::new(),
             recent: Recent::default(),
             joins: Bucket::new(ClientBudgets::of(profile).joins),
@@ -105,9 +126,9 @@ impl Sessions {
         self.by_link.iter().map(|(link, session)| (*link, session))
     }
 
-    /// Whether this device of this user has a session.
-    pub(crate) fn has(&self, user: UserId, device: DeviceId) -> bool {
-        self.by_device.contains_key(&(user, device))
+    /// The link of the session of this device of this user.
+    pub(crate) fn of_device(&self, user: UserId, device: DeviceId) -> Option<LinkId> {
+        self.by_device.get(&(user, device)).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -120,7 +141,9 @@ mod tests {
     use super::*;
 
     fn session(user: u8, device: u8) -> Session {
-        Session::new(UserId::new([user; 32]), DeviceId::new([device; 16]), Profile::Public)
+        let (user, device, id) =
+            (UserId::new([user; 32]), DeviceId::new([device; 16]), SessionId::new([1; 16]));
+        Session::new(user, device, id, Profile::Public)
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub struct Stats {
     pub dropped: BTreeMap<DroppedFor, u64>,
     /// Copies that wait: in a queue, for the next hop to count them, or for a way.
     pub pending: u64,
-    /// Frames that were out on a link when it was lost, uncounted: they go once more by another way.
+    /// Messages that were out on a lost link and go once more: by another way, or on the link that resumed a session.
     pub resent: u64,
     /// Posts of other servers that were verified and are forged.
     pub forged: u64,
@@ -250,8 +250,10 @@ impl Stats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Sizes {
-    /// Links of clients.
+    /// Sessions of clients, those that wait for their client to come back among them.
     pub clients: usize,
+    /// Those that wait.
+    pub away: usize,
     /// Links of peers.
     pub peers: usize,
     /// Channels with members.

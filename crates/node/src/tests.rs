@@ -9,6 +9,7 @@ mod operator;
 mod originals;
 mod properties;
 mod reach;
+mod resume;
 mod servers;
 mod slow;
 mod world;

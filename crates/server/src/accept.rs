@@ -8,7 +8,7 @@ use crate::link::{self, Origin, observed};
 use crate::shared::Shared;
 use crate::shown::Shown;
 use darkchat_crypto::Established;
-use darkchat_proto::{Addr, Code};
+use darkchat_proto::{Addr, Code, Resume};
 use darkchat_transport::{Link, Listener};
 use futures_util::StreamExt as _;
 use std::io;
@@ -95,8 +95,8 @@ async fn serve<F>(
         Ok(opened) => {
             let origin = Origin::Accepted(accept, present);
             Box::pin(async {
-                let (link, established) = *opened;
-                link::start(&shared, link, established, origin).await;
+                let Opened { link, established, resume } = *opened;
+                link::start(&shared, link, (established, resume), origin).await;
             })
             .await;
         }
@@ -106,6 +106,14 @@ async fn serve<F>(
         }
     }
     drop(handshaking);
+}
+
+/// A connection whose handshake is complete.
+struct Opened {
+    link: Link,
+    established: Established,
+    /// What a client gave to go on with an earlier session.
+    resume: Option<Resume>,
 }
 
 /// Why a connection did not become a link.
@@ -126,7 +134,7 @@ impl Late {
     }
 }
 
-async fn handshake<F>(shared: &Shared, accept: Accept, link: F) -> Result<Box<(Link, Established)>, Late>
+async fn handshake<F>(shared: &Shared, accept: Accept, link: F) -> Result<Box<Opened>, Late>
 where
     F: Future<Output = io::Result<Link>>,
 {
@@ -138,8 +146,8 @@ where
     let (mut link, message1) = timeout(FIRST_BYTE, first).await.map_err(|_| Late::Overdue)??;
     // In a box of its own, so that a stranger who has said nothing yet does not hold room for the cryptography.
     Box::pin(async move {
-        let established = open::respond(shared, &mut link, accept, message1).await?;
-        Ok(Box::new((link, established)))
+        let (established, resume) = open::respond(shared, &mut link, accept, message1).await?;
+        Ok(Box::new(Opened { link, established, resume }))
     })
     .await
 }

@@ -40,7 +40,7 @@ pub(crate) async fn dial(shared: Arc<Shared>, dial: DialId, to: ServerAddr, is_p
     let overdue = || PeerError::Refused { addr: to.addr.clone(), code: Code::Timeout };
     match timeout(DIAL_WITHIN, connect(&shared, &to)).await.unwrap_or_else(|_| Err(overdue())) {
         Ok((link, established)) => {
-            link::start(&shared, link, established, Origin::Dialled { dial, is_pinned }).await;
+            link::start(&shared, link, (established, None), Origin::Dialled { dial, is_pinned }).await;
         }
         Err(error) => {
             tracing::debug!(dial = dial.0, error = %Shown(&error), "not dialled");

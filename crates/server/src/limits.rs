@@ -34,6 +34,8 @@ pub struct Limits {
     pub neighbours: Neighbours,
     /// The memory that the server may take, in bytes; what waits to be sent takes at most a quarter of it.
     pub memory_budget: usize,
+    /// How long a client's session outlives its link, so that the client can go on with it; 0 turns that off.
+    pub resume: Duration,
     /// Time from accepting a connection to a link that is up; at most 300 s.
     pub handshake_timeout: Duration,
 }
@@ -48,6 +50,7 @@ impl Limits {
             max_clients: node.max_clients,
             neighbours: node.neighbours,
             memory_budget: node.memory_budget,
+            resume: node.resume,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         }
     }
@@ -63,6 +66,7 @@ impl Limits {
             ("peers_target", count(self.neighbours.target)),
             ("peers", count(self.neighbours.max)),
             ("memory", count(self.memory_budget)),
+            ("resume_ms", ms(self.resume)),
             ("handshake_ms", ms(self.handshake_timeout)),
             ("first_byte_ms", ms(FIRST_BYTE)),
             ("close_ms", ms(CLOSE_WITHIN)),

@@ -164,14 +164,14 @@ impl Loop {
     }
 
     fn open(&mut self, node: &mut Node, now: Time, new: NewLink) {
-        let NewLink { outbox, dial, accept, peer, remote } = new;
+        let NewLink { outbox, dial, accept, peer, remote, resume } = new;
         let link = outbox.link();
         self.turn.insert(outbox);
         if let Some(dial) = dial {
             self.wishes.opened(dial, link, peer.server());
         }
         let observed = observed(&remote);
-        node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed });
+        node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed, resume });
     }
 
     fn closed(&mut self, node: &mut Node, now: Time, link: LinkId, why: Code) {

@@ -104,6 +104,7 @@ impl Shared {
             max_clients: limits.max_clients,
             neighbours: limits.neighbours,
             memory_budget: limits.memory_budget,
+            resume: limits.resume,
             ..Config::default()
         };
         let link_config = LinkConfig { network, secret: None, features: config.features };

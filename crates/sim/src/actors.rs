@@ -4,7 +4,7 @@ use crate::shown::Shown;
 use crate::sign::Signer;
 use darkchat_client::session::{Session, State};
 use darkchat_node::{Config, LinkId, Node, Profile, Trace};
-use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, ServerAddr, ServerId, Time, UserId};
+use darkchat_proto::{Addr, ChannelId, ChannelName, DeviceId, Resume, ServerAddr, ServerId, Time, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) next_link: u64,
     /// What clients have asked to join, by link: nothing of other channels may be sent to them.
     pub(crate) asked: BTreeMap<LinkId, BTreeSet<ChannelId>>,
+    /// The same of lost links, by client, for the link that goes on.
+    pub(crate) asked_before: BTreeMap<usize, BTreeSet<ChannelId>>,
     /// The earliest deadline that an event stands for.
     pub(crate) timer: Option<Time>,
     pub(crate) paused_until: Time,
@@ -96,6 +98,12 @@ pub(crate) struct User {
     pub(crate) next_ticket: u64,
     /// The channels that it is in, and since when, by the server's last word.
     pub(crate) joined: BTreeMap<ChannelId, Time>,
+    /// The same at the moment when the link was lost, for the one that goes on.
+    pub(crate) joined_before: BTreeMap<ChannelId, Time>,
+    /// How often a server went on with its session.
+    pub(crate) resumed: u64,
+    /// What its last dial gives to the server.
+    pub(crate) offers: Option<Resume>,
     /// The channels that its user wants to be in.
     pub(crate) wanted: BTreeMap<ChannelId, ChannelName>,
     /// What its user wished to send, and how often.

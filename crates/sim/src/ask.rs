@@ -99,6 +99,12 @@ impl World {
         self.users[client.0].shown.missed_entries
     }
 
+    /// How often a server went on with the session of a client that had lost its link.
+    #[must_use]
+    pub fn resumed(&self, client: Client) -> u64 {
+        self.users[client.0].resumed
+    }
+
     /// The wishes to send of a client that were carried out, and those that were not.
     #[must_use]
     pub fn sent(&self, client: Client) -> (u64, u64) {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use darkchat_client::session::{self, State};
 use darkchat_node::{DroppedFor, LinkId, Node, Received, SendClass, Stats};
 use darkchat_proto::{
-    ChannelId, Class, Code, Content, Deliver, Frame, Have, Kind, PostId, RecordFlags, RouterId, Time,
+    ChannelId, Class, Code, Content, Deliver, Frame, FrameStream, Have, Kind, PostId, RecordFlags, RouterId,
+    Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -113,19 +114,32 @@ impl World {
         bounds.into_iter().find(|(_, size, bound)| size > bound).map(|(what, ..)| what)
     }
 
+    /// A server that goes on with a client's session knows what the client asked for on the lost link.
+    pub(crate) fn note_welcome(&mut self, server: usize, links: &[LinkId], head: &Bytes, class: SendClass) {
+        let (SendClass::Control, [link]) = (class, links) else { return };
+        let host = &mut self.hosts[server];
+        let far = |(connection, end): &(usize, usize)| self.connections[*connection].ends[1 - end].who;
+        let Some(Who::Client(client)) = host.links.get(link).map(far) else { return };
+        let mut stream = FrameStream::default();
+        stream.push(head.clone());
+        let frame = stream.next_frame().ok().flatten().and_then(|frame| Frame::decode(frame).ok());
+        let Some(Kind::Welcome(welcome)) = frame.map(|frame| frame.kind) else { return };
+        let before = host.asked_before.remove(&client);
+        let stands = host.links.iter().find(|(id, place)| *id != link && far(place) == Who::Client(client));
+        let stands = stands.and_then(|(id, _)| host.asked.get(id).cloned());
+        if welcome.resumed
+            && let Some(asked) = stands.or(before)
+        {
+            host.asked.insert(*link, asked);
+        }
+    }
+
     /// What a server sends: to members only, and as it came.
-    pub(crate) fn check_send(
-        &mut self,
-        server: usize,
-        links: &[LinkId],
-        head: &Bytes,
-        body: &Bytes,
-        class: SendClass,
-    ) {
+    pub(crate) fn check_send(&mut self, server: usize, links: &[LinkId], head: &Bytes, body: &Bytes) {
         if links.is_empty() {
             self.broken(&format!("server {server} sends to nobody"));
         }
-        if class != SendClass::Channel || body.is_empty() {
+        if body.is_empty() {
             return;
         }
         // An encoded `Deliver` begins with its channel: key 10, length 32.
@@ -272,11 +286,19 @@ impl World {
         match event {
             session::Event::State(state) => {
                 let user = &mut self.users[client];
+                let was_up = user.up_since.is_some();
                 user.up_since = matches!(state, State::Connected { .. }).then_some(now);
-                if user.up_since.is_none() {
-                    user.joined.clear();
+                if user.up_since.is_some() {
+                    user.joined_before.clear();
+                } else if was_up {
+                    user.joined_before = std::mem::take(&mut user.joined);
                 }
                 user.state = state;
+            }
+            session::Event::Resumed => {
+                let user = &mut self.users[client];
+                user.resumed += 1;
+                user.joined = std::mem::take(&mut user.joined_before);
             }
             session::Event::Joined { channel, .. } => {
                 self.users[client].joined.insert(channel, now);
@@ -285,9 +307,11 @@ impl World {
             session::Event::JoinFailed { channel, .. } => {
                 self.users[client].wanted.remove(&channel);
                 self.users[client].joined.remove(&channel);
+                self.users[client].joined_before.remove(&channel);
             }
             session::Event::Left { channel, .. } => {
                 self.users[client].joined.remove(&channel);
+                self.users[client].joined_before.remove(&channel);
             }
             session::Event::Sent { sent, .. } => {
                 self.users[client].sent += 1;

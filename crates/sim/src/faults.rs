@@ -106,6 +106,7 @@ impl World {
         host.timer = None;
         host.links.clear();
         host.asked.clear();
+        host.asked_before.clear();
         host.paused_until = Time::ZERO;
         for connection in 0..self.connections.len() {
             self.lose_end_of(connection, Who::Server(server.0));

@@ -126,7 +126,11 @@ impl World {
         let is_client = device.is_some();
         let role = if is_client { Role::Client } else { Role::Peer };
         let of_peers = Features::DONE | Features::DIALBACK | Features::TRACE;
-        let features = if is_client { Features::NONE } else { of_peers };
+        let features = if is_client { self.client_features() } else { of_peers };
+        let resume = match there {
+            Who::Client(client) => self.users[client].offers.take(),
+            _ => None,
+        };
         let host = &mut self.hosts[server];
         host.next_link += 1;
         let link = LinkId(host.next_link);
@@ -160,9 +164,14 @@ impl World {
             peer: Authenticated::unchecked(identity, role, device, features),
             remote,
             observed: ip,
+            resume,
         };
         self.links_changed(server, there);
         self.tell_server(server, input, Some(connection), &[]);
+    }
+
+    const fn client_features(&self) -> Features {
+        if self.resumes { Features::RESUME } else { Features::NONE }
     }
 
     fn open_at_client(&mut self, client: usize, connection: usize, there: Who) {
@@ -181,7 +190,7 @@ impl World {
         let dial = session::DialId(self.connections[connection].ends[0].number);
         self.readers.insert((connection, 0), FrameStream::default());
         let server = host.id();
-        let input = session::Input::Opened { dial, server, announced, features: Features::NONE };
+        let input = session::Input::Opened { dial, server, announced, features: self.client_features() };
         self.tell_client(client, input, &[]);
     }
 
@@ -359,7 +368,10 @@ impl World {
             Who::Server(server) if self.lives(server, life) => {
                 let link = LinkId(number);
                 self.hosts[server].links.remove(&link);
-                self.hosts[server].asked.remove(&link);
+                let asked = self.hosts[server].asked.remove(&link);
+                if let (Who::Client(client), Some(asked)) = (there, asked) {
+                    self.hosts[server].asked_before.insert(client, asked);
+                }
                 self.links_changed(server, there);
                 self.tell_server(server, node::Input::Closed { link, why }, Some(connection), &[]);
             }

@@ -32,6 +32,7 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             asked: BTreeMap::new(),
+            asked_before: BTreeMap::new(),
             timer: None,
             paused_until: Time::ZERO,
             hidden: false,
@@ -178,6 +179,9 @@ impl World {
             state: State::Idle,
             next_ticket: 0,
             joined: BTreeMap::new(),
+            joined_before: BTreeMap::new(),
+            resumed: 0,
+            offers: None,
             wanted: BTreeMap::new(),
             wished: BTreeMap::new(),
             sent: 0,
@@ -219,6 +223,7 @@ impl World {
         let user = &mut self.users[client.0];
         user.wanted.remove(&id);
         user.joined.remove(&id);
+        user.joined_before.remove(&id);
         user.shown.left(id);
         let ticket = user.ticket();
         self.tell_client(client.0, session::Input::Leave { ticket, channel: id }, &[]);

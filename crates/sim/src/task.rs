@@ -112,7 +112,7 @@ impl Task {
             Err(error) => return self.give(refused(0, error.code()), bytes),
         };
         if let Verdict::Refuse { retry_ms } = verdict
-            && (self.user.is_some() || is_post(&frame.kind))
+            && (if self.user.is_some() { frame.kind.counts_from_client() } else { is_post(&frame.kind) })
         {
             let received = Received::Refused { req: frame.req, code: Code::RateLimited, retry_ms };
             return self.give(received, bytes);

@@ -65,7 +65,8 @@ impl World {
         match wish {
             Wish::Send { links, head, body, class } => {
                 let run = join(&head, &body);
-                self.check_send(server, &links, &head, &body, class);
+                self.note_welcome(server, &links, &head, class);
+                self.check_send(server, &links, &head, &body);
                 for link in links.iter() {
                     if Some(*link) == closed {
                         self.broken(&format!("server {server} writes to {link:?}, which it knows is gone"));
@@ -153,10 +154,11 @@ impl World {
 
     fn carry_out_for(&mut self, client: usize, output: session::Output) {
         match output {
-            session::Output::Dial { dial, addr } => {
+            session::Output::Dial { dial, addr, resume } => {
                 if self.users[client].connection.is_some() {
                     self.broken(&format!("client {client} dials while it has a connection"));
                 }
+                self.users[client].offers = resume;
                 self.dial(Who::Client(client), 0, dial.0, &addr);
             }
             session::Output::Send { bytes } => {

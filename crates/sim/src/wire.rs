@@ -26,6 +26,8 @@ pub(crate) struct Pipe {
     pub(crate) stalled_until: Time,
     /// Nothing arrives at all, and nobody is told.
     pub(crate) silent: bool,
+    /// What is written is taken and lost: nothing arrives behind a hole.
+    is_cut: bool,
 }
 
 /// What a pipe wants to happen.
@@ -47,6 +49,7 @@ impl Pipe {
             flushed: 0,
             stalled_until: Time::ZERO,
             silent: false,
+            is_cut: false,
         }
     }
 
@@ -62,6 +65,9 @@ impl Pipe {
             pumped.report |= self.flushed == 0;
             self.flushed += run.len();
             self.flight_bytes += run.len();
+            if self.is_cut {
+                continue;
+            }
             for part in split(run, rng) {
                 let jitter = rng.between(Duration::ZERO, latency / 4 + Duration::from_micros(1));
                 self.last = self.last.max(now + latency + jitter);
@@ -104,6 +110,7 @@ impl Pipe {
 
     /// Loses what the network has not taken, and a random end of what is on the way.
     fn lose_end(&mut self, rng: &mut Rng) {
+        self.is_cut = true;
         self.waiting.clear();
         let kept = rng.index(self.flight.len() + 1);
         self.flight.truncate(kept);
@@ -243,6 +250,8 @@ mod tests {
             }
             connection.pump(0, Time::ZERO, Duration::ZERO, &mut rng);
             connection.cut(Time::ZERO, &mut rng);
+            connection.pipes[0].write(run(99));
+            connection.pump(0, Time::ZERO, Duration::ZERO, &mut rng);
             let kept = everything(&mut connection.pipes[0], Time::from_millis(100));
             let written: Vec<u8> = (0..10).flat_map(run).collect();
             assert!(written.starts_with(&kept));

@@ -121,6 +121,8 @@ pub struct World {
     pub(crate) blocked: BTreeSet<(Who, Who)>,
     pub(crate) silent: BTreeSet<(Who, Who)>,
     pub(crate) extra: BTreeMap<(Who, Who), Duration>,
+    /// Whether lost links of clients can be gone on with (5.4).
+    pub(crate) resumes: bool,
     /// The mean latency of a new connection.
     pub(crate) latency: Duration,
     pub(crate) check: Check,
@@ -155,6 +157,7 @@ impl World {
             blocked: BTreeSet::new(),
             silent: BTreeSet::new(),
             extra: BTreeMap::new(),
+            resumes: true,
             latency: Duration::from_millis(8),
             check: Check::new(),
             replay: "",
@@ -165,6 +168,13 @@ impl World {
     #[must_use]
     pub const fn with_signing(mut self, signing: Signing) -> Self {
         self.signing = signing;
+        self
+    }
+
+    /// Nobody offers to go on with the session of a lost link.
+    #[must_use]
+    pub const fn without_resume(mut self) -> Self {
+        self.resumes = false;
         self
     }
 

@@ -173,7 +173,7 @@ impl Driver {
         };
         self.links.insert(link, Known { peer: proof.clone(), out: 0, closing: false });
         let observed = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Input::Opened { link, dial, accept, peer: proof, remote: addr(script), observed }
+        Input::Opened { link, dial, accept, peer: proof, remote: addr(script), observed, resume: None }
     }
 
     fn received(&self, link: LinkId, script: &mut Script<'_>) -> Received {

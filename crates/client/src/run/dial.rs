@@ -6,7 +6,7 @@ use crate::state::Note;
 use darkchat_crypto::{
     Credentials, Dialler as Role, Established, HandshakeError, Identity, Initiator, LinkConfig, system,
 };
-use darkchat_proto::{Addr, Announced, DeviceId, Features, ServerAddr, ServerId};
+use darkchat_proto::{Addr, Announced, DeviceId, Features, Resume, ServerAddr, ServerId};
 use darkchat_transport::{Link, Transport};
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::io;
@@ -46,7 +46,11 @@ impl Dialler {
     ///
     /// # Cancel safety
     /// Dropping the future ends the link. A first contact may have been written down already.
-    pub(crate) async fn dial(&self, addr: &ServerAddr) -> Result<Dialled, ConnectError> {
+    pub(crate) async fn dial(
+        &self,
+        addr: &ServerAddr,
+        resume: Option<Resume>,
+    ) -> Result<Dialled, ConnectError> {
         let place = &addr.addr;
         let mut transports = self.transports.iter();
         let transport = transports
@@ -66,8 +70,9 @@ impl Dialler {
         let (server, announced, features) = (proof.server(), *proof.announced(), proof.features());
         let note = self.remember(place, &expected, server).await?;
         let signature = self.identity.sign(&proof.request());
+        let credentials = Credentials { resume, ..self.credentials.clone() };
         let (auth, established) = proof
-            .finish(self.identity.public(), signature, self.credentials.clone())
+            .finish(self.identity.public(), signature, credentials)
             .map_err(|error| refine(place, error, &expected))?;
         link.sink.send(auth).await.map_err(broken)?;
         Ok(Dialled { link, established, server, announced, features, note })

@@ -7,7 +7,7 @@ use crate::state::Note;
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{MAX_RECORD, Opener, Sealer};
 use darkchat_proto::{
-    Announced, Code, Features, Frame, FrameStream, Goodbye, Kind, Network, ServerAddr, ServerId,
+    Announced, Code, Features, Frame, FrameStream, Goodbye, Kind, Network, Resume, ServerAddr, ServerId,
 };
 use darkchat_transport::{BoxSink, BoxStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -66,11 +66,11 @@ impl Drop for EndOnDrop {
 }
 
 impl LinkTask {
-    pub(super) fn start(dialler: Arc<Dialler>, addr: ServerAddr) -> Self {
+    pub(super) fn start(dialler: Arc<Dialler>, addr: ServerAddr, resume: Option<Resume>) -> Self {
         let (tell, told) = mpsc::channel(BATCHES);
         let (writes, to_write) = mpsc::unbounded_channel();
         let span = tracing::debug_span!("link", %addr);
-        let task = tokio::spawn(run(dialler, addr, tell, to_write).instrument(span));
+        let task = tokio::spawn(run(dialler, (addr, resume), tell, to_write).instrument(span));
         Self { told, writes, opened: false, task: EndOnDrop(task) }
     }
 
@@ -83,12 +83,12 @@ impl LinkTask {
 
 async fn run(
     dialler: Arc<Dialler>,
-    addr: ServerAddr,
+    (addr, resume): (ServerAddr, Option<Resume>),
     tell: mpsc::Sender<Told>,
     to_write: mpsc::UnboundedReceiver<Write>,
 ) {
     // Nobody listens any more if telling fails: then this task is about to be ended.
-    let dialled = match dialler.dial(&addr).await {
+    let dialled = match dialler.dial(&addr, resume).await {
         Ok(dialled) => dialled,
         Err(error) => return drop(tell.send(Told::Failed(error)).await),
     };

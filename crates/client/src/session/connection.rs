@@ -16,6 +16,8 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first wait and the longest (CLIENT_BACKOFF), with their jitter in percent.
 const BACKOFF: (Duration, Duration, u32) = (Duration::from_millis(500), Duration::from_secs(30), 50);
+/// The longest wait while the server still keeps the session: several tries within its 10 s.
+const RESUME_WITHIN: Duration = Duration::from_secs(2);
 /// A link that was up for so long begins the back-off anew.
 const STABLE: Duration = Duration::from_secs(60);
 /// The most that a goodbye's `retry_ms` is obeyed: no server may silence a client for days.
@@ -114,6 +116,11 @@ impl Connection {
         matches!(self.link, Link::Up { .. })
     }
 
+    /// Whether nothing is dialled, and something will be.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.link, Link::Waiting { .. })
+    }
+
     pub(super) const fn is_greeting(&self) -> bool {
         matches!(self.link, Link::Greeting { .. })
     }
@@ -157,14 +164,14 @@ impl Connection {
     }
 
     /// The server's welcome came. From now on the same key is expected at this address.
-    pub(super) fn welcomed(&mut self, now: Time) -> Option<State> {
+    pub(super) fn welcomed(&mut self, now: Time) -> Option<(State, ServerId)> {
         let Link::Greeting { server, .. } = self.link else { return None };
         self.link = Link::Up { since: now };
         self.first_round = false;
         self.retry = Duration::ZERO;
         let addr = self.servers.get_mut(self.current)?;
         addr.key = Some(server);
-        Some(State::Connected { addr: addr.clone(), server })
+        Some((State::Connected { addr: addr.clone(), server }, server))
     }
 
     /// The server said goodbye.
@@ -211,8 +218,15 @@ impl Connection {
         }
     }
 
-    /// The dial or the link is gone; says why, as the user is told, and what is next.
-    pub(super) fn lost(&mut self, now: Time, told: Code, random: &mut Random) -> (Code, Next) {
+    /// The dial or the link is gone; says why, as the user is told, and what is next. A session that is
+    /// `resumable` goes on where it was: the same server is tried first, and soon.
+    pub(super) fn lost(
+        &mut self,
+        now: Time,
+        told: Code,
+        resumable: bool,
+        random: &mut Random,
+    ) -> (Code, Next) {
         let (why, was_up) = match self.link {
             Link::Closing { why, was_up } => (why, was_up),
             Link::Up { since, .. } => (told, Some(since)),
@@ -222,7 +236,8 @@ impl Connection {
             self.failures = 0;
         }
         let wrong = was_up.is_none() && matches!(why, Code::Unauthorized | Code::Version);
-        let next = if self.ending { Next::End } else { self.next_try(wrong, random) };
+        let next =
+            if self.ending { Next::End } else { self.next_try(wrong, (resumable, was_up.is_some()), random) };
         self.link = match next {
             Next::Wait(span) => Link::Waiting { until: now + span },
             Next::Dial => Link::Idle,
@@ -232,8 +247,10 @@ impl Connection {
     }
 
     /// Turns to the next address. One that answered with another key or another protocol is struck off.
-    fn next_try(&mut self, strike: bool, random: &mut Random) -> Next {
-        if strike && self.current < self.servers.len() {
+    fn next_try(&mut self, strike: bool, (resumable, was_up): (bool, bool), random: &mut Random) -> Next {
+        if resumable && was_up {
+            // Where it was is where it can go on.
+        } else if strike && self.current < self.servers.len() {
             self.servers.remove(self.current);
             if self.current < self.configured {
                 self.configured -= 1;
@@ -254,7 +271,10 @@ impl Connection {
         if !(if self.first_round { self.persist } else { self.reconnect }) {
             return Next::End;
         }
-        let (first, longest, jitter) = BACKOFF;
+        let (first, mut longest, jitter) = BACKOFF;
+        if resumable {
+            longest = RESUME_WITHIN;
+        }
         let span = first.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
         Next::Wait(random.around(span, jitter).max(std::mem::take(&mut self.retry)))

@@ -2,10 +2,13 @@
 
 use super::connection::{Due, Next};
 use super::{Budgets, CLOSE_WITHIN, DialId, Event, Failure, Membership, Output, Session, State};
-use darkchat_proto::{Announced, Code, Frame, Goodbye, Kind, ServerId, Time};
+use darkchat_proto::{Announced, Code, Features, Frame, Goodbye, Kind, ServerId, Time, Welcome};
+use std::time::Duration;
 
 /// A server's clock that differs by more is worth a warning: one of the two is wrong (6.3).
 const CLOCK_WARNING_MS: u64 = 120_000;
+/// The most that a server's `resume_ms` is believed: nothing that it keeps is older than 10 s.
+const RESUME_MAX: Duration = Duration::from_secs(10);
 
 impl Session {
     pub(super) fn connect(&mut self, now: Time) {
@@ -18,16 +21,24 @@ impl Session {
         match self.connection.dial(now) {
             Some((dial, addr, suggested)) => {
                 self.event(Event::State(State::Connecting { addr: addr.clone(), suggested }));
-                self.outputs.push_back(Output::Dial { dial, addr });
+                let resume = self.resuming.offer(now, addr.key);
+                self.outputs.push_back(Output::Dial { dial, addr, resume });
             }
             None => self.end(Code::Unreachable),
         }
     }
 
-    pub(super) fn opened(&mut self, now: Time, dial: DialId, server: ServerId, announced: &Announced) {
+    pub(super) fn opened(
+        &mut self,
+        now: Time,
+        (dial, server): (DialId, ServerId),
+        announced: &Announced,
+        features: Features,
+    ) {
         if !self.connection.opened(now, dial, server, announced) {
             return;
         }
+        self.resumes = features.contains(Features::RESUME);
         self.budgets = Budgets::new(announced, now);
         self.own.announced(announced.max_payload);
         let (server_ms, our_ms) = (announced.time_ms, self.wall.at(now));
@@ -37,11 +48,29 @@ impl Session {
     }
 
     /// The server's welcome.
-    pub(super) fn welcomed(&mut self, now: Time) {
-        match self.connection.welcomed(now) {
-            Some(state) => self.event(Event::State(state)),
-            None => self.cut(Code::BadFrame),
+    pub(super) fn welcomed(&mut self, now: Time, welcome: &Welcome) {
+        let Some((state, server)) = self.connection.welcomed(now) else { return self.cut(Code::BadFrame) };
+        let mut again = Vec::new();
+        if welcome.resumed {
+            match self.resuming.again(welcome.received) {
+                Some(frames) => again = frames,
+                // It goes on with something that we did not offer, or do not have any more.
+                None => return self.cut(Code::Internal),
+            }
+        } else if self.resuming.is_waiting() {
+            self.forget();
         }
+        let span = Duration::from_millis(welcome.resume_ms.into()).min(RESUME_MAX);
+        self.resuming.welcomed(welcome.resume_token.filter(|_| self.resumes), server, span);
+        if welcome.resumed {
+            for frame in &again {
+                self.budgets.take_post(1, frame.len());
+            }
+            self.own.go_again();
+            self.outbox.go_on(again);
+            self.event(Event::Resumed);
+        }
+        self.event(Event::State(state));
     }
 
     /// The server's goodbye: it closes, and so do we.
@@ -60,25 +89,56 @@ impl Session {
     fn hang_up(&mut self, why: Code, goodbye: Option<Goodbye>) {
         // Before the welcome we say nothing, whatever is wrong (3.5).
         let told = goodbye.filter(|_| self.connection.is_up());
+        // A dead link is a lost one; every other end that we know of ends the session.
+        if why != Code::Timeout {
+            self.resuming.clear();
+        }
         if self.connection.close(why) {
-            self.outbox.clear();
+            if self.resuming.is_possible() {
+                self.outbox.hold();
+            } else {
+                self.outbox.clear();
+            }
             self.outputs.push_back(Output::Close { goodbye: told });
         }
     }
 
     /// The dial or the link is gone.
     pub(super) fn lost(&mut self, now: Time, told: Code) {
-        self.outbox.clear();
-        self.requests.clear();
-        self.own.close();
-        self.members.silence();
-        self.forget_link();
-        let (why, next) = self.connection.lost(now, told, &mut self.random);
+        let resumable = self.resuming.lose(now);
+        let (why, next) = self.connection.lost(now, told, resumable, &mut self.random);
+        if resumable && next != Next::End {
+            self.outbox.hold();
+        } else {
+            self.forget();
+        }
         match next {
             Next::Dial => self.dial(now),
             Next::Wait(retry) => self.event(Event::State(State::Waiting { retry, why })),
             Next::End => self.end(why),
         }
+    }
+
+    /// Nothing goes on from the lost link: what it was asked is asked again.
+    fn forget(&mut self) {
+        self.resuming.clear();
+        self.outbox.clear();
+        self.requests.clear();
+        self.own.close();
+        self.members.silence();
+        self.forget_link();
+    }
+
+    /// Gives up a session that no link came for in time. A dial that offered it is waited for.
+    pub(super) fn expire_resume(&mut self, now: Time) {
+        if self.resume_deadline().is_some_and(|until| until <= now) {
+            self.forget();
+        }
+    }
+
+    /// When a session is given up that no link came for.
+    pub(super) fn resume_deadline(&self) -> Option<Time> {
+        self.resuming.deadline().filter(|_| self.connection.is_waiting())
     }
 
     /// The channels' part of a lost link: members wait for the next one, and who was leaving has left.
@@ -129,12 +189,15 @@ impl Session {
         match self.connection.due(now) {
             Some(Due::Dial) => self.dial(now),
             Some(Due::Dead) => self.hang_up(Code::Timeout, None),
-            Some(Due::Ping) => {
-                let nonce = self.random.next();
-                self.connection.sent(now);
-                self.outbox.reply(&Frame::from(Kind::Ping { nonce, acked: 0 }));
-            }
+            Some(Due::Ping) => self.ping(now),
             None => {}
         }
+    }
+
+    /// Asks whether the server is there, and tells how many of its frames were processed.
+    pub(super) fn ping(&mut self, now: Time) {
+        let (nonce, acked) = (self.random.next(), self.resuming.ask());
+        self.connection.sent(now);
+        self.outbox.reply(&Frame::from(Kind::Ping { nonce, acked }));
     }
 }

@@ -13,11 +13,24 @@ const REPLIES: usize = 16;
 /// Frames of one link. Control goes before posts.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    control: VecDeque<Bytes>,
+    /// Frames of a lost link, which go before all others: the server lacks them.
+    again: VecDeque<Bytes>,
+    /// Each with whether it counts in the session (5.4).
+    control: VecDeque<(Bytes, bool)>,
     posts: VecDeque<Bytes>,
     /// Of the frames in `control`, those that the server made us queue.
     replies: usize,
     out: usize,
+    /// The link is lost, and another one may go on with what waits.
+    is_held: bool,
+}
+
+/// A frame for the driver.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    pub bytes: Bytes,
+    /// Whether it counts in the session (5.4).
+    pub counts: bool,
 }
 
 impl Outbox {
@@ -25,7 +38,7 @@ impl Outbox {
     pub(super) fn push(&mut self, frame: &Frame) -> usize {
         let bytes = encode(frame);
         let len = bytes.len();
-        self.control.push_back(bytes);
+        self.control.push_back((bytes, frame.kind.counts_from_client()));
         len
     }
 
@@ -43,19 +56,39 @@ impl Outbox {
     }
 
     /// The next frame, if the window has room for it.
-    pub(super) fn next(&mut self) -> Option<Bytes> {
-        let len = self.control.front().or_else(|| self.posts.front())?.len();
-        if self.out > 0 && self.out.saturating_add(len) > LINK_WINDOW {
+    pub(super) fn next(&mut self) -> Option<Leaving> {
+        let control = self.control.front().map(|(frame, _)| frame);
+        let len = self.again.front().or(control).or_else(|| self.posts.front())?.len();
+        if self.is_held || (self.out > 0 && self.out.saturating_add(len) > LINK_WINDOW) {
             return None;
         }
         self.out = self.out.saturating_add(len);
-        if let Some(frame) = self.control.pop_front() {
+        if let Some(bytes) = self.again.pop_front() {
+            return Some(Leaving { bytes, counts: true });
+        }
+        if let Some((bytes, counts)) = self.control.pop_front() {
             if self.control.is_empty() {
                 self.replies = 0;
             }
-            return Some(frame);
+            return Some(Leaving { bytes, counts });
         }
-        self.posts.pop_front()
+        self.posts.pop_front().map(|bytes| Leaving { bytes, counts: true })
+    }
+
+    /// The link is lost: what waits goes with the next one. What the lost one asked of us nobody wants any more.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+        self.out = 0;
+        self.control.retain(|(_, counts)| *counts);
+        self.replies = 0;
+    }
+
+    /// Another link goes on, first with these frames.
+    pub(super) fn go_on(&mut self, again: Vec<Bytes>) {
+        // What was to go again and has not gone stands behind what had gone.
+        let rest = std::mem::replace(&mut self.again, again.into());
+        self.again.extend(rest);
+        self.is_held = false;
     }
 
     /// Bytes that left for the network.
@@ -65,7 +98,7 @@ impl Outbox {
 
     /// Whether all is flushed.
     pub(super) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.posts.is_empty() && self.out == 0
+        self.again.is_empty() && self.control.is_empty() && self.posts.is_empty() && self.out == 0
     }
 
     /// Forgets all: the link is gone.
@@ -105,6 +138,7 @@ mod tests {
             outbox.push_post(&post(len));
         }
         let large = outbox.next().unwrap();
+        let large = large.bytes;
         assert!(large.len() > 70_000 && outbox.next().is_none());
         outbox.flushed(large.len());
         assert!(outbox.next().is_some() && outbox.next().is_some());
@@ -116,7 +150,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_post(&post(10));
         outbox.push(&ping());
-        assert_eq!(outbox.next(), Some(encode(&ping())));
+        assert_eq!(outbox.next(), Some(Leaving { bytes: encode(&ping()), counts: false }));
     }
 
     #[test]

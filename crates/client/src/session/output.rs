@@ -4,7 +4,7 @@ use super::{DialId, SignId, Ticket};
 use crate::message::{MemberChange, Message, Missed, Sent};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
-use darkchat_proto::{ChannelId, Code, Goodbye, ServerAddr, ServerId};
+use darkchat_proto::{ChannelId, Code, Goodbye, Resume, ServerAddr, ServerId};
 use std::time::Duration;
 
 /// Something to do. There is at most one dial or link at a time: a new `Dial` comes only after the `DialFailed` or
@@ -21,6 +21,8 @@ pub enum Output {
         dial: DialId,
         /// Where, and the key that must be proven if one is known.
         addr: ServerAddr,
+        /// What to give to the server, so that it goes on with the session of the lost link.
+        resume: Option<Resume>,
     },
     /// Write one frame, its length prefix included. Answered by [`Input::Flushed`](super::Input::Flushed).
     Send {
@@ -110,6 +112,9 @@ pub enum Event {
         /// Who, and what.
         change: MemberChange,
     },
+    /// The server goes on with the session of the lost link: nothing is missed and no channel is joined anew. Said
+    /// right before the state [`Connected`](State::Connected).
+    Resumed,
     /// The server's clock and ours differ by more than 120 s: one of them is wrong, and posts may be refused as stale.
     ClockDiffers {
         /// The server's clock, in Unix milliseconds.

@@ -171,6 +171,13 @@ impl OwnStreams {
         Some(post)
     }
 
+    /// Another link goes on: what has no answer may reach the server twice.
+    pub(super) fn go_again(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.go_again();
+        }
+    }
+
     /// The link is gone.
     pub(super) fn close(&mut self) {
         self.wake = None;

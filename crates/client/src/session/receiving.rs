@@ -17,6 +17,9 @@ impl Session {
             return;
         }
         self.connection.heard(now);
+        if counts(&received) {
+            self.resuming.received();
+        }
         match received {
             Received::Refused { code } => self.cut(code),
             Received::Other(frame) => self.frame(now, frame),
@@ -35,9 +38,13 @@ impl Session {
             return self.cut(Code::BadFrame);
         }
         match kind {
-            Kind::Welcome(_) => self.welcomed(now),
+            Kind::Welcome(welcome) => self.welcomed(now, &welcome),
             Kind::Goodbye(goodbye) => self.farewell(goodbye),
-            Kind::Ping { nonce, acked: _ } => self.outbox.reply(&Frame::from(Kind::Pong { nonce, acked: 0 })),
+            Kind::Ping { nonce, acked: _ } => {
+                let acked = self.resuming.tell();
+                self.outbox.reply(&Frame::from(Kind::Pong { nonce, acked }));
+            }
+            Kind::Pong { nonce: _, acked } => self.resuming.acked(acked),
             Kind::Ok(done) => match self.requests.answer(re) {
                 Some(Asked::Join(channels)) => self.joined(now, re, channels, done),
                 Some(Asked::Leave(channel)) => self.left(channel),
@@ -50,7 +57,7 @@ impl Session {
                 let refusal = Refusal { code: Code::Unsupported, text: String::new(), retry_ms: 0 };
                 self.outbox.reply(&Frame::replying(req, Kind::Error(refusal)));
             }
-            // A pong has shown already that the link lives; of direct messages this client knows nothing.
+            // Of direct messages this client knows nothing.
             _ => {}
         }
     }
@@ -187,4 +194,13 @@ fn message(
         _ => Content::Data(content),
     };
     Some(Message { id, channel, from, name, time, payload, content_type, headers, reply_to })
+}
+
+/// Whether a frame counts in the session (5.4).
+const fn counts(received: &Received) -> bool {
+    match received {
+        Received::Other(frame) => frame.kind.counts_from_server(),
+        Received::Post { .. } | Received::Sealed { .. } | Received::Malformed => true,
+        Received::Refused { .. } => false,
+    }
 }

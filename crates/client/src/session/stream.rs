@@ -212,6 +212,13 @@ impl OwnStream {
         }
     }
 
+    /// What is out may go again.
+    pub(super) fn go_again(&mut self) {
+        for post in self.posts.iter_mut().filter(|post| post.req.is_some()) {
+            post.times = post.times.saturating_add(1);
+        }
+    }
+
     /// The link is gone: what has no answer goes again, in order, when the channel is joined anew.
     pub(super) fn close(&mut self) {
         self.open = false;

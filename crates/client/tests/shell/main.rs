@@ -11,6 +11,7 @@ mod connecting;
 mod known_servers;
 mod messages;
 mod reconnecting;
+mod resuming;
 mod scripted;
 mod slow;
 

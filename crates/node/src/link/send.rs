@@ -3,7 +3,8 @@
 use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
 use crate::context::Context;
 use crate::hop::{Hop, Miscounted};
-use crate::queue::{Item, Owed};
+use crate::queue::{Counted, Item, Owed};
+use crate::resume::Kept;
 use crate::session::MAX_CHANNELS;
 use crate::{DroppedFor, Event, LinkId, Output, SendClass};
 use darkchat_proto::{Code, Frame, Kind, Notice, Time};
@@ -45,7 +46,8 @@ impl Links {
     #[must_use]
     pub(crate) fn send(&mut self, cx: &mut Context, id: LinkId, frame: &Frame) -> Verdict {
         let (head, body) = frame.encode_split();
-        match self.send_item(cx, id, Item::control(head, body)) {
+        let counted = if frame.kind.counts_from_server() { Counted::Yes } else { Counted::No };
+        match self.send_item(cx, id, Item { counted, ..Item::control(head, body) }) {
             Outcome::Close(code) => Verdict::Close(code),
             Outcome::Taken | Outcome::Dropped => Verdict::Fine,
         }
@@ -59,7 +61,7 @@ impl Links {
             cx.stats.give_up(copies, DroppedFor::LinkDown);
             return Outcome::Dropped;
         };
-        let outcome = match self.offer(cx, slot, &item) {
+        let outcome = match self.offer(cx, slot, &item, &mut None) {
             Offer::Now => {
                 if let Some((_, link)) = self.at(slot) {
                     let links = link.solo.clone();
@@ -82,8 +84,9 @@ impl Links {
     pub(crate) fn fan_out(&mut self, cx: &mut Context, targets: &Targets, item: Item) -> u32 {
         let mut taken: u32 = 0;
         let mut some: Option<Vec<LinkId>> = None;
+        let mut kept: Kept = None;
         for (index, (id, slot)) in targets.ids.iter().zip(targets.slots.iter()).enumerate() {
-            let offer = self.offer(cx, *slot, &item);
+            let offer = self.offer(cx, *slot, &item, &mut kept);
             match (offer, &mut some) {
                 (Offer::Now, Some(some)) => some.push(*id),
                 (Offer::Now, None) | (_, Some(_)) => {}
@@ -100,20 +103,22 @@ impl Links {
         taken
     }
 
-    fn offer(&mut self, cx: &mut Context, slot: Slot, item: &Item) -> Offer {
+    fn offer(&mut self, cx: &mut Context, slot: Slot, item: &Item, kept: &mut Kept) -> Offer {
         let now = cx.now;
         let Some((id, link)) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else {
             cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
             return Offer::Dropped;
         };
-        if !link.is_up() {
+        if !link.is_up() && !link.is_away() {
             cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
             return Offer::Dropped;
         }
         let len = item.len();
         if link.takes_now(now, item) {
-            put_out(now, link, item);
-            self.held = self.held.saturating_add(len);
+            let before = link.ring.bytes();
+            put_out(now, link, item, kept);
+            let after = link.ring.bytes();
+            self.held = self.held.saturating_add(len).saturating_sub(before).saturating_add(after);
             if link.wake > now + QUEUE_AGE {
                 self.arm(slot);
             }
@@ -142,7 +147,7 @@ impl Links {
     pub(crate) fn flushed(&mut self, cx: &mut Context, id: LinkId, bytes: usize) -> Verdict {
         let Some(slot) = self.slot(id) else { return Verdict::Fine };
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        let before = link.held();
+        let before = link.weight();
         count_flushed(cx, link, bytes);
         let is_peer = link.kind == LinkKind::Peer;
         let verdict = self.go_on(cx, id, slot, before);
@@ -155,13 +160,8 @@ impl Links {
     /// Lets go out what has room now.
     fn go_on(&mut self, cx: &mut Context, id: LinkId, slot: Slot, before: usize) -> Verdict {
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        while let Some(item) = link.take_next(cx.now) {
-            put_out(cx.now, link, &item);
-            let links = link.solo.clone();
-            let Item { head, body, class, .. } = item;
-            cx.out.push_back(Output::Send { links, head, body, class });
-        }
-        let (after, finish) = (link.held(), link.about.finish.filter(|_| link.is_done()));
+        let_go(cx, link);
+        let (after, finish) = (link.weight(), link.about.finish.filter(|_| link.is_done()));
         self.held = self.held.saturating_sub(before).saturating_add(after);
         match finish {
             Some((code, _)) => Verdict::Close(code),
@@ -178,7 +178,7 @@ impl Links {
     pub(crate) fn counted(&mut self, cx: &mut Context, id: LinkId, received: u64) -> Verdict {
         let Some(slot) = self.slot(id) else { return Verdict::Fine };
         let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        let before = link.held();
+        let before = link.weight();
         let Some(hop) = &mut link.about.hop else { return Verdict::Fine };
         match hop.count(cx.now, received) {
             Ok(items) => items.iter().for_each(|item| cx.stats.done(item.owed)),
@@ -203,7 +203,7 @@ impl Links {
         else {
             return Verdict::Fine;
         };
-        let before = self.get(id).map_or(0, Link::held);
+        let before = self.get(id).map_or(0, Link::weight);
         self.go_on(cx, id, slot, before)
     }
 
@@ -265,6 +265,7 @@ impl Links {
             return;
         }
         let target = self.max_held - self.max_held / 8;
+        self.halve_rings(target);
         while self.held > target {
             let longest = self.slots.iter_mut().flatten().max_by_key(|(_, link)| link.queue.channel_bytes());
             let Some((id, link)) = longest.filter(|(_, link)| link.queue.channel_bytes() > 0) else { return };
@@ -279,8 +280,8 @@ impl Links {
     }
 }
 
-/// Counts a frame as being out with the driver.
-fn put_out(now: Time, link: &mut Link, item: &Item) {
+/// Counts a frame as being out with the driver, and keeps it where its session can be resumed.
+fn put_out(now: Time, link: &mut Link, item: &Item, kept: &mut Kept) {
     let bytes = item.len();
     if link.in_flight == 0 {
         link.last_progress = now;
@@ -296,6 +297,17 @@ fn put_out(now: Time, link: &mut Link, item: &Item) {
         hop.keep(now, item.clone());
     }
     link.sent.push_back(Sent { at: now, bytes, owed, is_route });
+    link.ring.put_out(now, item, kept);
+}
+
+/// Puts out what the window has room for.
+pub(super) fn let_go(cx: &mut Context, link: &mut Link) {
+    while let Some(item) = link.take_next(cx.now) {
+        put_out(cx.now, link, &item, &mut None);
+        let links = link.solo.clone();
+        let Item { head, body, class, .. } = item;
+        cx.out.push_back(Output::Send { links, head, body, class });
+    }
 }
 
 fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {

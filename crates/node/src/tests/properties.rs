@@ -8,10 +8,11 @@ use super::world::{Client, World, channel, deliver, ms, post, publish, secs, ser
 use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes};
 use bytes::Bytes;
 use darkchat_proto::{
-    ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, RouteHead, RouterId, ServerId,
-    Signature, Traced, Want,
+    ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, Resume, RouteHead, RouterId,
+    ServerId, Signature, Traced, Want,
 };
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,6 +134,8 @@ enum Deed {
         user: u8,
         device: u8,
         accept: Accept,
+        /// Gives what goes on with the last session of that device, and lies by so many frames.
+        resume: Option<u64>,
     },
     Peer {
         number: u8,
@@ -171,7 +174,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         _ => Accept::Clients,
     });
     prop_oneof![
-        4 => (1..4_u8, 1..3_u8, accept).prop_map(|(user, device, accept)| Deed::Login { user, device, accept }),
+        4 => (1..4_u8, 1..3_u8, accept, option::of(prop_oneof![8 => Just(0), 1 => 1..9_u64, 1 => any::<u64>()]))
+            .prop_map(|(user, device, accept, resume)| Deed::Login { user, device, accept, resume }),
         2 => (0..STRANGERS).prop_map(|number| Deed::Peer { number }),
         1 => (0..STRANGERS).prop_map(|number| Deed::Dial { number }),
         40 => (0..8_usize, any_received()).prop_map(|(link, frame)| Deed::Frame { link, frame }),
@@ -187,14 +191,21 @@ fn any_deed() -> impl Strategy<Value = Deed> {
 /// Does it all; the open links at the end.
 fn live(world: &mut World, deeds: &[Deed]) -> Vec<Client> {
     let mut links: Vec<Client> = Vec::new();
+    let mut devices: BTreeMap<(u8, u8), Client> = BTreeMap::new();
     for deed in deeds {
         let open = |world: &World, index: usize| {
             let open: Vec<Client> = links.iter().copied().filter(|client| world.is_open(*client)).collect();
             (!open.is_empty()).then(|| open[index % open.len()])
         };
         match deed.clone() {
-            Deed::Login { user: number, device, accept } => {
-                links.push(world.login_at(0, user(number), device, accept));
+            Deed::Login { user: number, device, accept, resume } => {
+                let last = devices.get(&(number, device)).and_then(|last| world.resume_of(*last));
+                let resume = resume
+                    .zip(last)
+                    .map(|(lie, last)| Resume { received: last.received.wrapping_sub(lie), ..last });
+                let client = world.login_with(0, (user(number), device), accept, resume);
+                devices.insert((number, device), client);
+                links.push(client);
             }
             Deed::Peer { number } => links.push(world.fake_peer(0, stranger(number))),
             Deed::Dial { number } => {
@@ -241,7 +252,7 @@ fn assert_bounds(sizes: Sizes) {
     assert!(sizes.servers <= usize::from(STRANGERS) + 2 && sizes.tags <= 3 * (usize::from(STRANGERS) + 2));
     assert!(sizes.channels <= NAMES.len() && sizes.memberships <= sizes.clients * NAMES.len());
     assert!(sizes.pending_done <= 8_192 && sizes.waiting_joins <= 8_192 && sizes.held_records <= 4_096);
-    assert!(sizes.seen <= 2 * 131_072);
+    assert!(sizes.seen <= 2 * 131_072 && sizes.away <= sizes.clients);
 }
 
 proptest! {
@@ -259,7 +270,7 @@ proptest! {
         let Sizes { clients, peers, channels, memberships, queued_bytes, pending_done, waiting_joins, .. } =
             stats.sizes;
         prop_assert_eq!((stats.pending, clients, peers, channels, memberships), (0, 0, 0, 0, 0));
-        prop_assert_eq!((queued_bytes, pending_done, waiting_joins), (0, 0, 0));
+        prop_assert_eq!((queued_bytes, pending_done, waiting_joins, stats.sizes.away), (0, 0, 0, 0));
     }
 
     /// 12: same seed and same inputs, same outputs.

@@ -273,7 +273,15 @@ fn a_peer_at_a_listener_for_clients_is_sent_away_without_a_welcome() {
     let observed = "127.0.0.1".parse().unwrap();
     world.give(
         0,
-        Input::Opened { link, dial: None, accept: Accept::Clients, peer, remote: place(9), observed },
+        Input::Opened {
+            link,
+            dial: None,
+            accept: Accept::Clients,
+            peer,
+            remote: place(9),
+            observed,
+            resume: None,
+        },
     );
     assert_eq!(world.goodbye_on(0, link), Some(Code::Unauthorized));
     assert_eq!(world.stats(0).sizes.peers, 0);

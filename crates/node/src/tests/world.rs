@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
     Addr, ChannelId, ChannelName, Class, Code, Content, Deliver, DeviceId, Digest16, Done, Entry, Features,
-    Frame, FrameStream, Goodbye, InterestShard, Kind, Network, Post, Role, Route, ServerAddr, ServerId,
-    ServerRecord, Signature, Signed, Time, UserId, Welcome,
+    Frame, FrameStream, Goodbye, InterestShard, Kind, Network, Post, Resume, Role, Route, ServerAddr,
+    ServerId, ServerRecord, Signature, Signed, Time, UserId, Welcome,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -422,6 +422,7 @@ impl World {
                 peer,
                 remote: place(whom),
                 observed: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                resume: None,
             };
             self.later(arrives, Step::Give(here, opened));
         }
@@ -539,7 +540,29 @@ impl World {
         self.login_at(at, user, device, Accept::Clients)
     }
 
+    /// Connects a client's device that cannot resume sessions.
     pub(crate) fn login_at(&mut self, at: usize, user: UserId, device: u8, accept: Accept) -> Client {
+        self.open_client(at, (user, device), accept, (Features::NONE, None))
+    }
+
+    /// Connects a client's device that can resume sessions, and gives what goes on with an earlier one.
+    pub(crate) fn login_with(
+        &mut self,
+        at: usize,
+        who: (UserId, u8),
+        accept: Accept,
+        resume: Option<Resume>,
+    ) -> Client {
+        self.open_client(at, who, accept, (Features::RESUME, resume))
+    }
+
+    fn open_client(
+        &mut self,
+        at: usize,
+        (user, device): (UserId, u8),
+        accept: Accept,
+        (features, resume): (Features, Option<Resume>),
+    ) -> Client {
         let link = self.new_link();
         let end = End {
             far: Far::Client,
@@ -553,12 +576,27 @@ impl World {
         };
         self.servers[at].ends.insert(link, end);
         let device = DeviceId::new([device; 16]);
-        let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(device), Features::DONE);
+        let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(device), features);
         let observed = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let remote = Addr::new("mem", "client", None).unwrap();
-        self.give(at, Input::Opened { link, dial: None, accept, peer, remote, observed });
+        self.give(at, Input::Opened { link, dial: None, accept, peer, remote, observed, resume });
         self.run_for(ms(1));
         Client { at, link, user }
+    }
+
+    /// The welcome of a client.
+    pub(crate) fn welcome(&self, client: Client) -> Option<Welcome> {
+        self.inbox(client).iter().find_map(|frame| match &frame.kind {
+            Kind::Welcome(welcome) => Some(welcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// What goes on with the session of a client that has processed all that it got.
+    pub(crate) fn resume_of(&self, client: Client) -> Option<Resume> {
+        let token = self.welcome(client)?.resume_token?;
+        let counted = self.inbox(client).iter().filter(|frame| frame.kind.counts_from_server()).count();
+        Some(Resume { token, received: u64::try_from(counted).unwrap() })
     }
 
     /// Whether nobody closed this client's link.
@@ -632,7 +670,10 @@ impl World {
         self.servers[at].ends.insert(link, end);
         let peer = Authenticated::unchecked(*id.as_bytes(), Role::Peer, None, features);
         let remote = fake_place();
-        self.give(at, Input::Opened { link, dial, accept: Accept::Peers, peer, remote, observed });
+        self.give(
+            at,
+            Input::Opened { link, dial, accept: Accept::Peers, peer, remote, observed, resume: None },
+        );
         link
     }
 

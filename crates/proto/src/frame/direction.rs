@@ -65,6 +65,23 @@ impl Kind {
         matches!(self.sender(), Some(Sender::Peer | Sender::ServerOrPeer | Sender::Any))
     }
 
+    /// Whether a server counts this kind among the frames of a client's session (5.4): the numbers 10 to 19.
+    #[must_use]
+    pub const fn counts_from_client(&self) -> bool {
+        matches!(self.sender(), Some(Sender::Client)) || matches!(self, Self::Unknown(10..=19))
+    }
+
+    /// Whether a client counts this kind among the frames of its session (5.4): the numbers 20 to 29, `Welcome`
+    /// excepted.
+    #[must_use]
+    pub const fn counts_from_server(&self) -> bool {
+        match self {
+            Self::Welcome(_) => false,
+            Self::Unknown(number) => matches!(*number, 20..=29),
+            _ => matches!(self.sender(), Some(Sender::Server | Sender::ServerOrPeer)),
+        }
+    }
+
     fn is_unsupported(&self) -> bool {
         matches!(self, Self::Error(Refusal { code: Code::Unsupported, .. }))
     }

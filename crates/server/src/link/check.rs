@@ -116,10 +116,11 @@ impl Checker {
         }
     }
 
-    /// Over budget, of a peer only posts are dropped: the rest keeps the network together.
+    /// Over budget, of a peer only posts are dropped: the rest keeps the network together. What counts in a client's
+    /// session is refused; the rest waits, so that whatever is refused counts (5.4).
     const fn is_droppable(&self, kind: &Kind) -> bool {
         match self.side {
-            Side::Client(_) => true,
+            Side::Client(_) => kind.counts_from_client(),
             Side::Peer => matches!(kind, Kind::Route(route) if matches!(route.head.class, Class::Channel)),
         }
     }

@@ -12,7 +12,7 @@ use crate::accept::Present;
 use crate::shared::{Arrival, Shared};
 use darkchat_crypto::{Authenticated, Established};
 use darkchat_node::{DialId, Meter};
-use darkchat_proto::Addr;
+use darkchat_proto::{Addr, Resume};
 use darkchat_transport::Link;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(crate) struct NewLink {
     pub(crate) accept: Accept,
     pub(crate) peer: Authenticated,
     pub(crate) remote: Addr,
+    pub(crate) resume: Option<Resume>,
 }
 
 /// The address that the other side is seen from; a carrier without IP is on this machine.
@@ -44,7 +45,12 @@ pub(crate) fn observed(remote: &Addr) -> IpAddr {
 /// Names a link whose handshake is complete, tells the loop, and starts its tasks.
 ///
 /// Returns once the loop's queue has taken it, so that handshakes are counted until then.
-pub(crate) async fn start(shared: &Arc<Shared>, link: Link, established: Established, origin: Origin) {
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    link: Link,
+    (established, resume): (Established, Option<Resume>),
+    origin: Origin,
+) {
     let Established { peer, sealer, opener, .. } = established;
     let Link { remote, units, sink } = link;
     let outbox = Arc::new(Outbox::new(shared.next_link()));
@@ -62,7 +68,7 @@ pub(crate) async fn start(shared: &Arc<Shared>, link: Link, established: Establi
         check::Side::Peer => Meter::peer(shared.limits.profile, is_pinned),
     };
     tracing::debug!(link = id.0, %remote, ?side, dialled = dial.is_some(), "link opened");
-    let new = NewLink { outbox: outbox.clone(), dial, accept, peer, remote };
+    let new = NewLink { outbox: outbox.clone(), dial, accept, peer, remote, resume };
     let Ok(place) = shared.arrivals.reserve().await else { return };
     // From here on it is the loop that ends the link, also when the server ends.
     place.send(Arrival::Opened(Box::new(new)));

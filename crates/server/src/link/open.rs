@@ -10,7 +10,7 @@ use darkchat_crypto::{
 };
 use darkchat_node::{ClientBudgets, PeerBudgets};
 use darkchat_proto::limits::MAX_PAYLOAD;
-use darkchat_proto::{Announced, Code, Hello, Role, ServerId};
+use darkchat_proto::{Announced, Code, Hello, Resume, Role, ServerId};
 use darkchat_transport::Link;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::io;
@@ -52,13 +52,13 @@ pub(crate) async fn message(link: &mut Link) -> Result<Bytes, OpenError> {
     Ok(link.units.next().await.ok_or(OpenError::HungUp)??)
 }
 
-/// Answers a handshake whose first message has come.
+/// Answers a handshake whose first message has come; also what a client gives to go on with an earlier session.
 pub(crate) async fn respond(
     shared: &Shared,
     link: &mut Link,
     accept: Accept,
     message1: Bytes,
-) -> Result<Established, OpenError> {
+) -> Result<(Established, Option<Resume>), OpenError> {
     let ours =
         ServerHello { server: shared.identity.server_id(), announced: announced(shared, accept, &message1) };
     let (responder, request) =
@@ -66,9 +66,9 @@ pub(crate) async fn respond(
     let (message2, next) = responder.reply(shared.identity.sign(&request));
     link.sink.send(message2).await?;
     let waiting = next?;
-    let (established, Credentials { agent, .. }) = waiting.read_auth(message(link).await?)?;
+    let (established, Credentials { agent, resume, token: _ }) = waiting.read_auth(message(link).await?)?;
     tracing::debug!(remote = %link.remote, agent = %Shown(agent), "handshake complete");
-    Ok(established)
+    Ok((established, resume))
 }
 
 /// The numbers that the initiator shall keep to. Its role stands in the clear in message 1.

@@ -403,7 +403,7 @@ impl Engine {
                     Authenticated::unchecked(*self.hosts[other].id.as_bytes(), Role::Peer, None, features());
                 let accept = Accept::All;
                 let (remote, observed) = (self.hosts[other].address(), self.hosts[other].addr.ip);
-                node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed });
+                node.handle(now, Input::Opened { link, dial, accept, peer, remote, observed, resume: None });
             }
             Item::End(why) => {
                 if !self.ends[end].over {
@@ -462,7 +462,7 @@ impl Engine {
         let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(device), Features::NONE);
         let (remote, observed) = (self.hosts[host].address(), IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (link, accept) = (client_link(client), Accept::All);
-        self.tell(host, Input::Opened { link, dial: None, accept, peer, remote, observed });
+        self.tell(host, Input::Opened { link, dial: None, accept, peer, remote, observed, resume: None });
     }
 }
 

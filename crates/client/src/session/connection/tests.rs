@@ -32,7 +32,7 @@ fn waits(connection: &mut Connection, count: usize) -> Vec<u128> {
     (0..count)
         .map(|_| {
             connection.dial(ms(0));
-            match connection.lost(ms(0), Code::Unreachable, &mut random) {
+            match connection.lost(ms(0), Code::Unreachable, false, &mut random) {
                 (Code::Unreachable, Next::Wait(span)) => span.as_millis(),
                 other => panic!("{other:?}"),
             }
@@ -56,7 +56,7 @@ fn a_link_that_was_up_for_a_minute_begins_the_back_off_anew() {
         let mut connection = Connection::new(servers(1), true, true);
         waits(&mut connection, 8);
         up(&mut connection, ms(0));
-        let (_, next) = connection.lost(ms(up_for), Code::Truncated, &mut random());
+        let (_, next) = connection.lost(ms(up_for), Code::Truncated, false, &mut random());
         let Next::Wait(span) = next else { panic!("{next:?}") };
         assert!(wait.contains(&span.as_millis()), "{span:?} after {up_for}");
     }
@@ -68,11 +68,11 @@ fn a_goodbye_can_raise_the_next_wait_but_not_silence_us_for_days() {
     up(&mut connection, ms(0));
     for (retry_ms, least) in [(20_000, 20), (u32::MAX, 300)] {
         connection.goodbye(&Goodbye { retry_ms, ..Goodbye::new(Code::Shutdown) });
-        let (_, next) = connection.lost(ms(0), Code::Shutdown, &mut random());
+        let (_, next) = connection.lost(ms(0), Code::Shutdown, false, &mut random());
         assert_eq!(next, Next::Wait(Duration::from_secs(least)));
         connection.dial(ms(0));
     }
-    let (_, next) = connection.lost(ms(0), Code::Unreachable, &mut random());
+    let (_, next) = connection.lost(ms(0), Code::Unreachable, false, &mut random());
     assert!(
         matches!(next, Next::Wait(span) if span < Duration::from_secs(5)),
         "only the next wait: {next:?}"
@@ -87,7 +87,7 @@ fn the_first_round_tries_each_address_once_without_waiting() {
         let (_, addr, suggested) = connection.dial(ms(0)).unwrap();
         assert!(!suggested);
         tried.push(addr);
-        match connection.lost(ms(0), Code::Unreachable, &mut random()).1 {
+        match connection.lost(ms(0), Code::Unreachable, false, &mut random()).1 {
             Next::Dial => {}
             next => {
                 assert_eq!(next, Next::End);
@@ -105,12 +105,12 @@ fn after_a_lost_link_the_next_address_is_tried_and_then_what_was_suggested() {
     let other = format!("tcp://{}@elsewhere:1", key());
     let elsewhere = vec![other.clone(), "tcp://without-key:1".to_owned(), "nonsense?".to_owned()];
     connection.goodbye(&Goodbye { elsewhere, ..Goodbye::new(Code::Shutdown) });
-    connection.lost(ms(0), Code::Shutdown, &mut random());
+    connection.lost(ms(0), Code::Shutdown, false, &mut random());
     let mut tried = Vec::new();
     for _ in 0..3 {
         let (_, addr, suggested) = connection.dial(ms(0)).unwrap();
         tried.push((addr.to_string(), suggested));
-        connection.lost(ms(0), Code::Unreachable, &mut random());
+        connection.lost(ms(0), Code::Unreachable, false, &mut random());
     }
     assert_eq!(tried[0], ("tcp://server1:1".to_owned(), false));
     assert_eq!(tried[1], (other, true));
@@ -135,7 +135,7 @@ fn some_goodbyes_end_it_for_good_and_others_do_not() {
         up(&mut connection, ms(0));
         connection.goodbye(&Goodbye::new(code));
         let ends = matches!(code, Code::Conflict | Code::Blocked | Code::Unauthorized | Code::Version);
-        let (why, next) = connection.lost(ms(0), code, &mut random());
+        let (why, next) = connection.lost(ms(0), code, false, &mut random());
         assert_eq!((why, next == Next::End), (code, ends), "{code}");
     }
 }
@@ -144,10 +144,10 @@ fn some_goodbyes_end_it_for_good_and_others_do_not() {
 fn an_address_with_another_key_is_struck_off() {
     let mut connection = Connection::new(servers(2), true, true);
     connection.dial(ms(0));
-    assert_eq!(connection.lost(ms(0), Code::Unauthorized, &mut random()).1, Next::Dial);
+    assert_eq!(connection.lost(ms(0), Code::Unauthorized, false, &mut random()).1, Next::Dial);
     let (_, addr, _) = connection.dial(ms(0)).unwrap();
     assert_eq!(addr, servers(2)[1]);
-    assert_eq!(connection.lost(ms(0), Code::Version, &mut random()).1, Next::End, "none is left");
+    assert_eq!(connection.lost(ms(0), Code::Version, false, &mut random()).1, Next::End, "none is left");
 }
 
 #[test]
@@ -189,5 +189,5 @@ fn our_own_reason_for_closing_wins() {
     up(&mut connection, ms(0));
     assert!(connection.close(Code::Timeout));
     assert!(!connection.close(Code::Ok), "told already");
-    assert_eq!(connection.lost(ms(0), Code::Truncated, &mut random()).0, Code::Timeout);
+    assert_eq!(connection.lost(ms(0), Code::Truncated, false, &mut random()).0, Code::Timeout);
 }

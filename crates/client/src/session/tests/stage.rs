@@ -87,7 +87,7 @@ impl Stage {
         self.session.handle(self.now, input);
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Dial { dial, addr } => self.dials.push((dial, addr.addr.to_string())),
+                Output::Dial { dial, addr, .. } => self.dials.push((dial, addr.addr.to_string())),
                 Output::Send { bytes } => {
                     let len = bytes.len();
                     let mut stream = FrameStream::default();
