@@ -3,6 +3,8 @@
 mod common;
 
 use common::{Kind, Server, listen, reach};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 /// The mark of a server: characters 2 to 9 of its key.
 fn mark(server: &Server) -> &str {
@@ -81,4 +83,40 @@ fn a_neighbour_that_the_operator_lets_go_stays_away() {
         std::thread::yield_now();
     }
     assert!(b.ask("help").iter().any(|line| line.starts_with("trace CHANNEL")));
+}
+
+/// Whether what is sent to the group of multicast DNS on this machine arrives on it.
+fn has_multicast() -> std::io::Result<bool> {
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let receiver = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    receiver.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)?;
+    receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    sender.send_to(b"here", (group, receiver.local_addr()?.port()))?;
+    let mut got = [0; 4];
+    Ok(receiver.recv(&mut got).is_ok_and(|len| got[..len] == *b"here"))
+}
+
+#[test]
+fn servers_of_one_machine_find_each_other_by_multicast_dns() {
+    if !matches!(has_multicast(), Ok(true)) {
+        println!("skipped: no multicast on loopback here");
+        return;
+    }
+    // Another run of this test on this machine is another network.
+    let network = format!("mdns-{}", std::process::id());
+    let flags = ["--mdns", "loopback", "--network", &network];
+    let mut one = Server::start(Kind::Tcp, &flags);
+    let mut two = Server::start(Kind::Tcp, &flags);
+    let mut other = Server::start(Kind::Tcp, &["--mdns", "loopback", "--network", "mdns-other"]);
+    for server in [&mut one, &mut two] {
+        while server.ask("peers") == ["(none)"] {
+            std::thread::yield_now();
+        }
+    }
+    let peers = [one.ask("peers"), two.ask("peers")];
+    assert!(peers[0][0].starts_with(&two.id) && peers[1][0].starts_with(&one.id), "{peers:?}");
+    assert_eq!(other.ask("peers"), ["(none)"]);
+    let chosen = peers.iter().flatten().filter(|row| row.ends_with(" chosen")).count();
+    assert_eq!(chosen, 1, "one of them dialled: {peers:?}");
 }

@@ -1,5 +1,6 @@
 //! The server's flags: one table for the command line, the environment and `--help`.
 
+use crate::lan::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use darkchat_proto::{Addr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
 use std::fmt;
@@ -87,6 +88,10 @@ pub(crate) struct Run {
     /// Never dial private addresses learnt from peers.
     #[arg(long, env = "DARKCHATD_NO_LAN")]
     pub(crate) no_lan: bool,
+    /// Announce this server in the local network by multicast DNS, and find others there; on loopback for servers of
+    /// this machine [default: lan if --lan is given and a listener is not on loopback, else off].
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "lan", env = "DARKCHATD_MDNS")]
+    pub(crate) mdns: Option<Mdns>,
     /// Which limits to apply; trusted is a hundred times public [default: trusted while all own listeners are on loopback].
     #[arg(long, value_name = "PROFILE", env = "DARKCHATD_BUDGET")]
     pub(crate) budget: Option<Budget>,
@@ -111,6 +116,15 @@ pub(crate) struct Run {
 pub(crate) enum Budget {
     Public,
     Trusted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mdns {
+    /// On the interfaces that lead to other machines.
+    Lan,
+    /// On this machine only.
+    Loopback,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -209,6 +223,18 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Where multicast DNS is used, if it is: as asked for, and with an explicit --lan unless all is on loopback.
+    pub(crate) fn mdns_place(&self) -> Option<Place> {
+        match self.mdns {
+            Some(Mdns::Lan) => Some(Place::Lan),
+            Some(Mdns::Loopback) => Some(Place::Loopback),
+            None if self.lan && !self.listeners().are_loopback() => Some(Place::Lan),
+            Some(Mdns::Off) | None => None,
+        }
+    }
+}
+
 impl Listeners {
     /// Whether nobody else's machine can reach us.
     pub(crate) fn are_loopback(&self) -> bool {
@@ -250,6 +276,21 @@ mod tests {
         assert_eq!(listeners("--tcp"), ["tcp://127.0.0.1:8545", peers]);
         assert_eq!(listeners("--ws"), ["ws://127.0.0.1:8546/ws", peers]);
         assert_eq!(listeners("--tcp --ws"), ["tcp://127.0.0.1:8545", "ws://127.0.0.1:8546/ws", peers]);
+    }
+
+    #[test]
+    fn multicast_dns_is_off_unless_it_or_the_lan_is_asked_for() {
+        let place = |line: &str| {
+            let words = std::iter::once("darkchatd").chain(line.split_whitespace());
+            Cli::try_parse_from(words).unwrap().run.mdns_place()
+        };
+        for off in ["", "--tcp 0.0.0.0:1", "--no-lan", "--lan", "--lan --tcp 0.0.0.0:1 --mdns off"] {
+            assert_eq!(place(off), None, "{off}");
+        }
+        for lan in ["--mdns", "--mdns lan", "--lan --tcp 0.0.0.0:1", "--lan --peer-listen 0.0.0.0:1"] {
+            assert_eq!(place(lan), Some(Place::Lan), "{lan}");
+        }
+        assert_eq!(place("--mdns loopback"), Some(Place::Loopback));
     }
 
     #[test]

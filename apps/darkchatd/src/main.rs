@@ -2,8 +2,10 @@
 
 mod args;
 mod id;
+mod lan;
 mod limits;
 mod log;
+mod mdns;
 mod prompt;
 mod report;
 mod show;

@@ -254,6 +254,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_commands_are_those_of_the_help() {
+        let docs = include_str!("../../../docs/commands.md");
+        let table = docs.split_once("### Prompt").map_or("", |(_, rest)| rest);
+        let table = table.split_once("### What the operator sees").map_or("", |(table, _)| table);
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        let helped: Vec<&str> = HELP.iter().map(|(usage, _)| *usage).chain(["help"]).collect();
+        let sorted = |mut list: Vec<&'static str>| {
+            list.sort_unstable();
+            list
+        };
+        assert_eq!(sorted(documented), sorted(helped));
+    }
+
+    #[test]
     fn what_is_not_understood_is_named() {
         assert_eq!(Command::parse("   "), None);
         assert_eq!(parse("frob x"), Err("unknown command: frob".to_owned()));

@@ -28,10 +28,10 @@ pub(crate) fn map(map: &NetworkMap) -> String {
 fn row(row: &MapRow) -> String {
     let MapRow { server, addrs, flags, hops, next, neighbours, tags, .. } = row;
     let addrs: Vec<String> = addrs.iter().map(|addr| addr.to_addr().to_string()).collect();
-    let hops = hops.map_or_else(|| "unreachable".to_owned(), |hops| format!("hops {hops}"));
+    let hops = hops.map_or_else(|| "unreachable".to_owned(), |hops| hops.to_string());
     let next = next.as_ref().map_or_else(|| "-".to_owned(), mark);
     let (addrs, flags) = (words(&addrs), words(&flag_words(*flags)));
-    format!("{server} {addrs} {flags} {hops} via {next} neighbours {neighbours} tags {tags}")
+    format!("{server} {addrs} {flags} hops {hops} via {next} neighbours {neighbours} tags {tags}")
 }
 
 fn flag_words(flags: RecordFlags) -> Vec<String> {

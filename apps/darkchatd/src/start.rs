@@ -1,10 +1,12 @@
 //! From arguments to a running server, and from a signal to its end.
 
 use crate::args::{Budget, Prompt, Run};
+use crate::lan::Sieve;
+use crate::mdns::{Announcement, Started};
 use crate::prompt::Style;
 use crate::report::Report;
 use crate::signals::Signals;
-use crate::{id, log, print, prompt};
+use crate::{id, lan, log, mdns, print, prompt};
 use anyhow::Context as _;
 use darkchat_crypto::Identity;
 use darkchat_crypto::system::KeyLock;
@@ -12,6 +14,12 @@ use darkchat_proto::{Addr, ServerAddr};
 use darkchat_server::{Accept, Profile, Server};
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::Ws;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long it may take to tell the local network that this server goes.
+const TAKE_BACK: Duration = Duration::from_secs(1);
 
 /// The limits in force: as asked for, else those for strangers unless all listeners are on loopback.
 pub(crate) fn profile(run: &Run) -> Profile {
@@ -67,6 +75,40 @@ fn report(run: &Run, server: &Server) -> Report {
     }
 }
 
+/// Finds other servers of the local network from now on, if that is asked for. It can be done without.
+fn find(run: &Run, server: &Server) -> Option<Finding> {
+    let place = run.mdns_place()?;
+    let peers = server.addrs().into_iter().find(|(_, accept)| *accept == Accept::Peers);
+    let (own, network) = (server.id(), run.network.clone());
+    let peers = peers.map(|(addr, _)| addr);
+    let own = Announcement { server: own, network: network.clone(), place, peers };
+    let Started { seen, ended } = mdns::start(own)
+        .inspect_err(|error| tracing::warn!("servers of the local network are not looked for: {error:#}"))
+        .ok()?;
+    let sieve = Sieve::new(Instant::now(), server.id(), network, place);
+    let server = server.clone();
+    let found = move |addr| {
+        let server = server.clone();
+        async move { server.found(addr).await }
+    };
+    Some(Finding { task: tokio::spawn(lan::hand_on(seen, sieve, found)), ended })
+}
+
+/// The search for servers of the local network.
+struct Finding {
+    task: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Finding {
+    /// Takes the announcement back.
+    async fn stop(self) {
+        self.task.abort();
+        drop(self.task.await);
+        drop(tokio::time::timeout(TAKE_BACK, self.ended).await);
+    }
+}
+
 /// Runs a server until a signal or the prompt's `exit`.
 ///
 /// # Errors
@@ -85,6 +127,7 @@ pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
             .write_ports_file(path)
             .with_context(|| format!("cannot write the ports file {}", path.display()))?;
     }
+    let finding = find(&run, &server);
     print("ready\n")?;
     let style = match run.prompt {
         Prompt::Auto => Style::of_terminal(),
@@ -108,8 +151,14 @@ pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
         signal = signals.next() => tracing::info!(signal, "stopping"),
         done = exit => done?,
     }
+    let stop = async {
+        if let Some(finding) = finding {
+            finding.stop().await;
+        }
+        server.run_until(std::future::ready(())).await;
+    };
     tokio::select! {
-        () = server.run_until(std::future::ready(())) => Ok(()),
+        () = stop => Ok(()),
         signal = signals.next() => std::process::exit(128_i32.saturating_add(signal)),
     }
 }

@@ -142,6 +142,7 @@ impl Loop {
                 self.wishes.ask(peer.addr.clone(), linked, answer);
                 node.handle(now, Input::Peer(peer));
             }
+            Arrival::Found(server) => node.handle(now, Input::Found(server)),
             Arrival::Disconnect { peer, answer } => {
                 let rows: Vec<_> = node.peers().into_iter().filter(|row| row.server == peer).collect();
                 rows.iter().filter_map(|row| row.pinned.as_ref()).for_each(|addr| self.wishes.forget(addr));

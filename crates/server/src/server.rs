@@ -146,6 +146,15 @@ impl Server {
         self.shared().node().map()
     }
 
+    /// A discovery found a server, at an address and with the key that it must prove there; without a key it is left
+    /// alone. The server is dialled if this one wants more neighbours and may dial there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is done may leave the server unaware.
+    pub async fn found(&self, server: ServerAddr) {
+        self.shared().tell(Arrival::Found(server)).await;
+    }
+
     /// Ends the links with a server; where the operator named it, it is named no longer. Whether there was a link.
     ///
     /// The other side may dial again, if its operator named this server.

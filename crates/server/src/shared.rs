@@ -49,6 +49,8 @@ pub(crate) enum Arrival {
         peer: ServerAddr,
         answer: oneshot::Sender<Result<ServerId, PeerError>>,
     },
+    /// A discovery found a server.
+    Found(ServerAddr),
     /// The operator wants no link with that server.
     Disconnect {
         peer: ServerId,

@@ -5,7 +5,7 @@
 
 use super::objects::{record_of, shard_of};
 use super::world::{Client, World, channel, deliver, ms, post, publish, secs, server, user};
-use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes};
+use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes, TraceId};
 use bytes::Bytes;
 use darkchat_proto::{
     ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, Resume, RouteHead, RouterId,
@@ -161,6 +161,12 @@ enum Deed {
         unix_ms: u64,
     },
     /// Inputs about links, dials and signatures that do not exist.
+    Trace {
+        channel: ChannelId,
+    },
+    Disconnect {
+        number: u8,
+    },
     Nonsense {
         number: u64,
     },
@@ -183,6 +189,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         2 => (0..8_usize).prop_map(|link| Deed::HangUp { link }),
         6 => prop_oneof![0..200_u64, 1_000..40_000_u64].prop_map(|ms| Deed::Pass { ms }),
         1 => any_u64().prop_map(|unix_ms| Deed::Wall { unix_ms }),
+        2 => any_channel().prop_map(|channel| Deed::Trace { channel }),
+        1 => (0..STRANGERS).prop_map(|number| Deed::Disconnect { number }),
         1 => any_u64().prop_map(|number| Deed::Nonsense { number }),
         1 => (0..20).prop_map(|dice| if dice == 0 { Deed::Drain } else { Deed::Pass { ms: 1 } }),
     ]
@@ -229,6 +237,12 @@ fn live(world: &mut World, deeds: &[Deed]) -> Vec<Client> {
             }
             Deed::Pass { ms: span } => world.run_for(ms(span)),
             Deed::Wall { unix_ms } => world.give(0, Input::Wall { unix_ms }),
+            Deed::Trace { channel } => {
+                let trace = TraceId(world.outputs);
+                world.give(0, Input::Trace { trace, channel });
+                world.map(0);
+            }
+            Deed::Disconnect { number } => world.give(0, Input::Disconnect(stranger(number))),
             Deed::Nonsense { number } => {
                 let link = LinkId(u64::MAX - number % 7);
                 world.give(0, Input::Closed { link, why: Code::Ok });
@@ -252,7 +266,7 @@ fn assert_bounds(sizes: Sizes) {
     assert!(sizes.servers <= usize::from(STRANGERS) + 2 && sizes.tags <= 3 * (usize::from(STRANGERS) + 2));
     assert!(sizes.channels <= NAMES.len() && sizes.memberships <= sizes.clients * NAMES.len());
     assert!(sizes.pending_done <= 8_192 && sizes.waiting_joins <= 8_192 && sizes.held_records <= 4_096);
-    assert!(sizes.seen <= 2 * 131_072 && sizes.away <= sizes.clients);
+    assert!(sizes.seen <= 2 * 131_072 && sizes.away <= sizes.clients && sizes.traces <= 4);
 }
 
 proptest! {
@@ -270,7 +284,8 @@ proptest! {
         let Sizes { clients, peers, channels, memberships, queued_bytes, pending_done, waiting_joins, .. } =
             stats.sizes;
         prop_assert_eq!((stats.pending, clients, peers, channels, memberships), (0, 0, 0, 0, 0));
-        prop_assert_eq!((queued_bytes, pending_done, waiting_joins, stats.sizes.away), (0, 0, 0, 0));
+        prop_assert_eq!((queued_bytes, pending_done, waiting_joins), (0, 0, 0));
+        prop_assert_eq!((stats.sizes.away, stats.sizes.traces), (0, 0));
     }
 
     /// 12: same seed and same inputs, same outputs.
