@@ -3,6 +3,7 @@
 
 mod ci;
 mod figures;
+mod mutants;
 mod proto;
 mod tidy;
 mod vectors;
@@ -41,8 +42,9 @@ fn run(args: &[&str]) -> Result<()> {
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
         ["figures", what @ ..] => figures::run(&root, what),
+        ["mutants", args @ ..] => mutants::run(&root, args),
         [] | ["help" | "--help" | "-h"] => {
-            println!("{USAGE}\n{}", figures::USAGE);
+            println!("{USAGE}\n{}\n{}", mutants::USAGE, figures::USAGE);
             Ok(())
         }
         _ => bail!("unknown task: {}\n{USAGE}", args.join(" ")),

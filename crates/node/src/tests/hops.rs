@@ -127,6 +127,25 @@ fn counts_come_after_64_routes_or_50_milliseconds() {
     assert_eq!(counts(&world), [64, 70, 71]);
 }
 
+/// Whoever counted a route must have passed it on: if it dies between the two, the sender keeps nothing to send again.
+#[test]
+fn a_count_goes_out_behind_what_it_counts() {
+    let mut world = World::new(1);
+    let peer = world.fake_peer(0, stranger(1));
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    world.traced = true;
+    for number in 0..64 {
+        let route = text_route(&world, &[server(0)], 9, &number.to_string());
+        world.give(0, Input::Frame { link: peer.link, frame: route });
+    }
+    let last = |client: Client| {
+        let to = format!("Send {{ links: [{:?}]", client.link);
+        world.trace.iter().rposition(|output| output.contains(&to))
+    };
+    assert!(last(alice).is_some() && last(alice) < last(peer), "{:?} {:?}", last(alice), last(peer));
+}
+
 #[test]
 fn a_full_ring_holds_the_rest_back_until_the_neighbour_counts() {
     let mut world = World::new(1);

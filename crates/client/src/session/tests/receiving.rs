@@ -3,9 +3,11 @@
 use super::stage::{WALL, body, mark, post};
 use super::*;
 use crate::message::{Cause, MemberChange};
-use crate::session::{Event, Stats};
+use crate::session::{Event, Received, Stats};
 use darkchat_crypto::sign;
-use darkchat_proto::{Content, Deliver, Done, Entry, EntryKind, Kind, Network, Notice, Signed, UserName};
+use darkchat_proto::{
+    Content, Deliver, Done, Entry, EntryKind, Frame, Kind, Network, Notice, PostId, Signed, UserName,
+};
 
 #[test]
 fn a_message_is_shown_with_all_that_its_author_said() {
@@ -27,6 +29,21 @@ fn a_message_is_shown_with_all_that_its_author_said() {
     assert_eq!((shown[0].id.index, shown[1].id.index), (0, 1));
     assert_eq!(shown[0].channel.as_str(), "lobby");
     assert_eq!(shown[0].time.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(), u128::from(WALL));
+}
+
+/// Whoever carries a post may wrap the signed bytes as it likes, so only these make the id.
+#[test]
+fn a_posts_id_is_of_its_signed_bytes_and_of_nothing_around_them() {
+    let ((_, lobby), author) = (Stage::joined(), user(1));
+    let encoded = body(lobby, author.user_id(), 1, WALL, vec![entry("hi")]).encode();
+    let sig = author.sign(&sign::post(&Network::default(), &encoded));
+    let expected = PostId::of_body(&encoded);
+    let content = Content::Public(Signed { body: encoded, sig });
+    let frame = Frame::from(Kind::Deliver(Deliver { channel: lobby, content }.encode()));
+    let Received::Post { id, post: Ok(_), .. } = Received::check(&Network::default(), frame) else {
+        panic!()
+    };
+    assert_eq!(id, expected);
 }
 
 #[test]
