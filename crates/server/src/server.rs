@@ -157,7 +157,7 @@ impl Server {
 
     /// Ends the links with a server; where the operator named it, it is named no longer. Whether there was a link.
     ///
-    /// The other side may dial again, if its operator named this server.
+    /// It does not keep the server away: the other side may dial again, and this one may choose it as a neighbour.
     ///
     /// # Cancel safety
     /// Dropping the future gives up the answer and not the wish, unless it was not polled.
