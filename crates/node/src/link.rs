@@ -320,11 +320,11 @@ impl Links {
         self.by_id.keys().filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
-    /// A frame came: the link lives.
-    pub(crate) fn heard(&mut self, now: Time, id: LinkId) {
-        if let Some(link) = self.get_mut(id) {
-            link.last_received = now;
-        }
+    /// A frame came: the link lives. What it is, if it is up, and whether it only waits for its queue to empty.
+    pub(crate) fn heard(&mut self, now: Time, id: LinkId) -> Option<(LinkKind, bool)> {
+        let link = self.get_mut(id)?;
+        link.last_received = now;
+        link.is_up().then_some((link.kind, link.about.finish.is_some()))
     }
 
     /// Looks at the link again when it next has something to do, if that is earlier than what was planned.
@@ -474,11 +474,6 @@ impl Links {
     /// What waits for a link, here and with the driver, in bytes; without end for one that is not up.
     pub(crate) fn held_by(&self, id: LinkId) -> usize {
         self.get(id).filter(|link| link.is_up()).map_or(usize::MAX, Link::held)
-    }
-
-    /// Whether the link only waits for its queue to empty.
-    pub(crate) fn is_finishing(&self, id: LinkId) -> bool {
-        self.get(id).is_some_and(|link| link.about.finish.is_some())
     }
 
     /// The posts that were dropped on a link since it came up.

@@ -118,9 +118,8 @@ impl Node {
     }
 
     pub(crate) fn frame(&mut self, link: LinkId, frame: Received) {
-        let Some(kind) = self.links.kind(link) else { return };
-        self.links.heard(self.cx.now, link);
-        if self.links.is_finishing(link) {
+        let Some((kind, is_finishing)) = self.links.heard(self.cx.now, link) else { return };
+        if is_finishing {
             // A neighbour that counts what it got lets the link end early.
             if let Received::Other(Frame { kind: Kind::LinkAck { received }, .. }) = frame {
                 self.counted(link, received);

@@ -134,6 +134,8 @@ impl Node {
             return self.refuse_object(link, Code::RateLimited);
         }
         let (router, epoch) = (record.server.router(), record.epoch);
+        // Who names nobody cannot be reached by what it says: its neighbours have it, and others get the next one.
+        let names_nobody = record.neighbours.is_empty();
         let generation = self.map.generation();
         match self.map.insert(now, record, signed) {
             RecordOutcome::Newer { forward, new_epoch } => {
@@ -142,7 +144,7 @@ impl Node {
                     self.interest.forget(router);
                 }
                 self.learn_of(router);
-                if forward {
+                if forward && !names_nobody {
                     self.pass_on(router, link);
                 }
                 if self.map.generation() != generation {

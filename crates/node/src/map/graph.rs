@@ -12,12 +12,11 @@ const WAYS: usize = 64;
 /// A server, with a record or with a link to us.
 #[derive(Debug)]
 struct Vertex {
-    router: RouterId,
-    /// Its place in our private order.
-    rank: u64,
     /// Whether it carries for others.
     transit: bool,
-    /// The servers that name it and are named by it, in our private order.
+    /// The servers that it names.
+    named: Box<[RouterId]>,
+    /// The places of the servers that name it and are named by it, in ascending order.
     edges: Vec<usize>,
 }
 
@@ -66,11 +65,11 @@ impl Graph {
     }
 
     /// Takes a server in, if it is not there; its place.
-    pub(super) fn add(&mut self, router: RouterId, rank: impl FnOnce() -> u64) -> usize {
+    pub(super) fn add(&mut self, router: RouterId) -> usize {
         if let Some(place) = self.places.get(&router) {
             return *place;
         }
-        let vertex = Some(Vertex { router, rank: rank(), transit: false, edges: Vec::new() });
+        let vertex = Some(Vertex { transit: false, named: Box::default(), edges: Vec::new() });
         let place = self.free.pop().unwrap_or(self.vertices.len());
         match self.vertices.get_mut(place) {
             Some(free) => *free = vertex,
@@ -80,60 +79,61 @@ impl Graph {
         place
     }
 
-    /// Says what a server's record says now: whether it carries for others, and which of those that it names name it.
-    pub(super) fn set(&mut self, router: RouterId, transit: bool, both: impl Iterator<Item = RouterId>) {
-        self.isolate(router);
+    /// Says what a server's record says now: whether it carries for others, and whom it names.
+    pub(super) fn set(&mut self, router: RouterId, transit: bool, named: &[RouterId]) {
         let Some(at) = self.places.get(&router).copied() else { return };
-        if let Some(vertex) = self.vertex_mut(at) {
-            vertex.transit = transit;
-        }
-        for other in both {
-            let Some(other) = self.places.get(&other).copied().filter(|other| *other != at) else { continue };
-            self.join(at, other);
-            self.join(other, at);
-        }
-    }
-
-    fn join(&mut self, at: usize, to: usize) {
-        let key = |place: usize| self.vertex(place).map(|vertex| (vertex.rank, vertex.router));
-        let Some(edges) = self.vertex(at).map(|vertex| &vertex.edges) else { return };
-        if let Err(index) = edges.binary_search_by_key(&key(to), |edge| key(*edge))
-            && let Some(vertex) = self.vertex_mut(at)
-        {
-            vertex.edges.insert(index, to);
-        }
-    }
-
-    fn isolate(&mut self, router: RouterId) {
-        let Some(at) = self.places.get(&router).copied() else { return };
-        let edges = self.vertex_mut(at).map(|vertex| std::mem::take(&mut vertex.edges)).unwrap_or_default();
-        for edge in edges {
-            if let Some(other) = self.vertex_mut(edge) {
-                other.edges.retain(|place| *place != at);
+        let edge = |other: &RouterId| {
+            let place = self.places.get(other).copied().filter(|place| *place != at)?;
+            self.vertex(place)?.named.contains(&router).then_some(place)
+        };
+        let mut edges: Vec<usize> = named.iter().filter_map(edge).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let Some(vertex) = self.vertex_mut(at) else { return };
+        vertex.transit = transit;
+        vertex.named = named.into();
+        let before = std::mem::replace(&mut vertex.edges, edges.clone());
+        for edge in &before {
+            if edges.binary_search(edge).is_err() {
+                self.turn(*edge, at, false);
             }
+        }
+        for edge in &edges {
+            if before.binary_search(edge).is_err() {
+                self.turn(*edge, at, true);
+            }
+        }
+    }
+
+    /// Sets or removes the other direction of an edge.
+    fn turn(&mut self, edge: usize, to: usize, is_there: bool) {
+        let Some(vertex) = self.vertex_mut(edge) else { return };
+        match vertex.edges.binary_search(&to) {
+            Err(index) if is_there => vertex.edges.insert(index, to),
+            Ok(index) if !is_there => _ = vertex.edges.remove(index),
+            _ => {}
         }
     }
 
     /// The record of a server is gone: nothing leads through it, and if nobody `keeps` it, nothing leads to it.
     pub(super) fn remove(&mut self, router: RouterId, keeps: bool) {
-        self.isolate(router);
+        self.set(router, false, &[]);
         let Some(place) = self.places.get(&router).copied() else { return };
         if keeps {
-            if let Some(vertex) = self.vertex_mut(place) {
-                vertex.transit = false;
-            }
-        } else if let Some(vertex) = self.vertices.get_mut(place) {
+            return;
+        }
+        if let Some(vertex) = self.vertices.get_mut(place) {
             self.places.remove(&router);
             *vertex = None;
             self.free.push(place);
         }
     }
 
-    /// Breadth first from ourselves, over these links of ours, and not through `avoid`.
+    /// Breadth first from ourselves, over these links of ours with their ranks, and not through `avoid`.
     pub(super) fn search(
         &self,
         own: RouterId,
-        links: impl Iterator<Item = RouterId>,
+        links: impl Iterator<Item = (u64, RouterId)>,
         avoid: Option<RouterId>,
     ) -> Ways {
         let none = Way { distance: FAR, all: 0, first: usize::MAX };
@@ -144,11 +144,8 @@ impl Graph {
             }
         }
         let mut starts: Vec<(u64, RouterId, usize)> = links
-            .filter(|link| *link != own && Some(*link) != avoid)
-            .filter_map(|link| {
-                let place = self.places.get(&link).copied()?;
-                Some((self.vertex(place)?.rank, link, place))
-            })
+            .filter(|(_, link)| *link != own && Some(*link) != avoid)
+            .filter_map(|(rank, link)| Some((rank, link, self.places.get(&link).copied()?)))
             .collect();
         starts.sort_unstable();
         let mut queue = VecDeque::with_capacity(self.places.len());

@@ -90,11 +90,13 @@ pub(super) struct Engine {
     /// The first server of the second half while the halves are apart, and the one that can be dialled all the same.
     pub(super) split: Option<(usize, Option<usize>)>,
     pub(super) trace: Trace,
+    records: link::Records,
     pub(super) traffic: Traffic,
     pub(super) newest: BTreeMap<RouterId, Newest>,
     /// Copies of messages that were on links when those ended.
     pub(super) destroyed: u64,
-    pub(super) frames: u64,
+    /// Frames that came, by what they say.
+    pub(super) frames: BTreeMap<&'static str, u64>,
     /// Bytes that left a link and are to be reported.
     flushes: Vec<(LinkId, usize)>,
 }
@@ -117,10 +119,11 @@ impl Engine {
             by_addr,
             split: None,
             trace: Trace::new(),
+            records: link::Records::default(),
             traffic: Traffic::default(),
             newest: BTreeMap::new(),
             destroyed: 0,
-            frames: 0,
+            frames: BTreeMap::new(),
             flushes: Vec::new(),
         }
     }
@@ -413,18 +416,26 @@ impl Engine {
                 }
             }
             Item::Frame(head, body) => {
-                let bytes = link::join(&head, &body);
-                self.frames += 1;
+                let hash = Trace::of(&body);
                 self.trace.number(self.now ^ ((end as u64) << 44));
-                self.trace.bytes(&bytes);
-                let Ok(frame) = Frame::decode(bytes) else {
+                self.trace.bytes(&head);
+                self.trace.number(hash);
+                if let Some(frame) = self.records.repeated(hash, &body) {
+                    *self.frames.entry("record").or_default() += 1;
+                    return node.handle(now, Input::Frame { link, frame });
+                }
+                let Ok(frame) = Frame::decode(link::join(&head, &body)) else {
                     let frame =
                         darkchat_node::Received::Refused { req: 0, code: Code::BadFrame, retry_ms: 0 };
                     return node.handle(now, Input::Frame { link, frame });
                 };
                 self.note(end, &frame);
                 let own = self.hosts[self.ends[end].host].router;
+                let is_record = matches!(frame.kind, Kind::Record(_)) && frame.req == 0;
                 let (first, second) = link::receive(own, frame);
+                if is_record {
+                    self.records.keep(hash, &body, &first);
+                }
                 node.handle(now, Input::Frame { link, frame: first });
                 if let Some(second) = second {
                     node.handle(now, Input::Frame { link, frame: second });
@@ -435,6 +446,7 @@ impl Engine {
 
     /// What is counted of a frame that came.
     fn note(&mut self, end: usize, frame: &Frame) {
+        *self.frames.entry(name(&frame.kind)).or_default() += 1;
         match &frame.kind {
             Kind::Route(route) if route.head.class == Class::Channel => {
                 self.ends[end].crossings += 1;
@@ -476,4 +488,23 @@ fn end_of(link: LinkId) -> usize {
 
 const fn features() -> Features {
     Features::DONE
+}
+
+/// What a frame is counted as.
+const fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Record(_) => "record",
+        Kind::Shard(_) => "shard",
+        Kind::Route(route) => match route.head.class {
+            Class::Channel => "route_channel",
+            Class::Shard => "route_shard",
+            _ => "route_direct",
+        },
+        Kind::LinkAck { .. } => "link_ack",
+        Kind::RouteDone { .. } => "route_done",
+        Kind::Digest { .. } => "digest",
+        Kind::Pull { .. } => "pull",
+        Kind::Ping { .. } | Kind::Pong { .. } => "ping",
+        _ => "other",
+    }
 }

@@ -69,7 +69,7 @@ impl Play {
         self.count_losses(&mut report);
         self.measure(&mut report);
         report.virtual_s = seconds(end);
-        report.frames = engine.frames;
+        report.frames = engine.frames.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
         report.trace_hash = format!("{:016x}", engine.trace.hash());
         report
     }

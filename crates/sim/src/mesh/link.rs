@@ -7,6 +7,7 @@ use darkchat_proto::{
     Class, Code, Deliver, Digest16, Frame, InterestShard, Kind, RouterId, ServerId, ServerRecord, Signature,
     Signed,
 };
+use std::collections::{BTreeMap, VecDeque};
 
 /// In place of a signature: the key twice. Who signs for another does not get past this.
 pub(super) fn stub(server: &ServerId) -> Signature {
@@ -23,6 +24,46 @@ pub(super) fn join(head: &Bytes, body: &Bytes) -> Bytes {
     whole.extend_from_slice(&head[prefix..]);
     whole.extend_from_slice(body);
     whole.freeze()
+}
+
+/// Records that were decoded before. Each comes over every link; decoding depends on the bytes alone, so each different
+/// one is decoded once.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    known: BTreeMap<u64, (Bytes, Option<ServerRecord>)>,
+    order: VecDeque<u64>,
+}
+
+/// The records kept: some for each of a few thousand servers.
+const MAX_KNOWN: usize = 20_000;
+
+impl Records {
+    /// What the node gets for a frame that was decoded before; `hash` is that of its body.
+    pub(super) fn repeated(&self, hash: u64, body: &Bytes) -> Option<Received> {
+        let (signed, record) = self.known.get(&hash).filter(|(signed, _)| signed == body)?;
+        Some(match record {
+            Some(record) => {
+                Received::Record { record: Verified::unchecked(record.clone()), signed: signed.clone() }
+            }
+            None => refused(0, Code::BadSignature),
+        })
+    }
+
+    /// Keeps what a body was decoded to.
+    pub(super) fn keep(&mut self, hash: u64, body: &Bytes, received: &Received) {
+        let record = match received {
+            Received::Record { record, .. } => Some(ServerRecord::clone(record)),
+            _ => None,
+        };
+        if self.known.insert(hash, (body.clone(), record)).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > MAX_KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 /// What the node gets for a frame from a peer: one thing, or a shard and the route that brought it.

@@ -59,8 +59,8 @@ pub struct Report {
     pub control_bytes_worst_server_s: f64,
     /// An estimate from the numbers of records, tags and digests that the fullest server holds at the end.
     pub max_state_bytes_per_server: usize,
-    /// Frames that crossed links in all.
-    pub frames: u64,
+    /// Frames that crossed links, by what they say.
+    pub frames: BTreeMap<String, u64>,
     /// The length of the run.
     pub virtual_s: f64,
     /// What it took, in real seconds; measured by the program, because nothing here has a clock.

@@ -24,6 +24,13 @@ impl Trace {
         }
     }
 
+    /// The hash of some bytes alone.
+    pub(super) fn of(bytes: &[u8]) -> u64 {
+        let mut trace = Self::new();
+        trace.bytes(bytes);
+        trace.hash()
+    }
+
     pub(super) const fn hash(&self) -> u64 {
         self.0
     }
