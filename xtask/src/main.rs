@@ -5,6 +5,7 @@ mod ci;
 mod figures;
 mod mutants;
 mod proto;
+mod simulate;
 mod tidy;
 mod vectors;
 
@@ -43,8 +44,10 @@ fn run(args: &[&str]) -> Result<()> {
         ["vectors", "--check"] => vectors::check(&root),
         ["figures", what @ ..] => figures::run(&root, what),
         ["mutants", args @ ..] => mutants::run(&root, args),
+        ["mesh", only @ ..] => simulate::mesh(&root, only),
+        ["sim", size] => simulate::worlds(&root, size),
         [] | ["help" | "--help" | "-h"] => {
-            println!("{USAGE}\n{}\n{}", mutants::USAGE, figures::USAGE);
+            println!("{USAGE}\n{}\n{}\n{}", mutants::USAGE, figures::USAGE, simulate::USAGE);
             Ok(())
         }
         _ => bail!("unknown task: {}\n{USAGE}", args.join(" ")),

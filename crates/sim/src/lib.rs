@@ -39,6 +39,7 @@ mod tell;
 mod trace;
 mod wire;
 mod world;
+pub mod worlds;
 
 pub use rng::Rng;
 pub use sign::Signing;

@@ -1,6 +1,6 @@
 //! The volume simulator at sizes that fit into every test run; `cargo xtask mesh` runs the large ones.
 
-use darkchat_sim::mesh::{self, Mesh, Report};
+use darkchat_sim::mesh::{self, Form, Mesh, Report};
 
 fn small() -> Mesh {
     Mesh { servers: 30, messages: 300, seconds: 20, channels: 6, ..Mesh::default() }
@@ -28,6 +28,14 @@ fn everybody_hears_everything_once_for_hardly_more_than_the_best_tree_costs() {
 }
 
 #[test]
+fn servers_that_know_one_address_each_find_the_rest_themselves() {
+    let report = mesh::run(&Mesh { form: Form::Discovery, settle: 90, messages: 100, ..small() });
+    assert_clean(&report);
+    assert_eq!(report.delivered, report.expected, "{report:?}");
+    assert!(report.links >= 30 * 4, "everybody is to have eight: {report:?}");
+}
+
+#[test]
 fn a_world_read_from_its_own_report_runs_the_same() {
     let mesh = Mesh { messages: 50, loss: 0.2, seed: 9, ..small() };
     let first = mesh::run(&mesh);
@@ -52,4 +60,27 @@ fn the_living_agree_soon_after_a_tenth_has_crashed() {
     let report = mesh::run(&Mesh { kill: 0.1, ..small() });
     assert!(report.reach_after_kill_s.is_some_and(|seconds| seconds < 1.0), "{report:?}");
     assert_eq!(report.unexplained_losses, 0, "{report:?}");
+}
+
+#[test]
+fn peers_that_lie_flood_and_forge_harm_nobody() {
+    let report = mesh::run(&Mesh { flooders: 1, equivocators: 2, forgers: 2, ..small() });
+    assert_eq!(report.delivered, report.expected, "{report:?}");
+    assert_eq!((report.duplicates, report.unexplained_losses), (0, 0), "{report:?}");
+    assert!(report.accounting_closes, "{report:?}");
+}
+
+#[test]
+fn a_peer_that_passes_nothing_on_and_says_nothing_delays_and_loses_nothing() {
+    let report = mesh::run(&Mesh { mutes: 2, ..small() });
+    assert!(report.swallowed > 0 && report.resent > 0, "somebody sent through them: {report:?}");
+    assert_eq!((report.delivered, report.duplicates), (report.expected, 0), "{report:?}");
+}
+
+#[test]
+fn a_peer_that_acknowledges_what_it_swallows_loses_no_more_than_that() {
+    let report = mesh::run(&Mesh { swallowers: 2, ..small() });
+    assert!(report.swallowed > 0, "somebody sent through them: {report:?}");
+    assert_eq!((report.duplicates, report.unexplained_losses), (0, 0), "{report:?}");
+    assert!(report.expected - report.delivered <= report.swallowed, "{report:?}");
 }

@@ -107,10 +107,10 @@ fn bytes_that_a_relay_adds_around_a_body_do_not_blame_its_author() {
 #[test]
 fn a_record_expires_after_its_last_refresh_and_our_own_never() {
     let mut map = network(&[1], &[(1, &[0])]);
-    assert_eq!(map.deadline(), Some(secs(1_800)));
+    assert_eq!(map.deadline(), Some(secs(5_400)));
     hear(&mut map, secs(600), record(1, 1, 2, &[0]));
-    assert_eq!(map.expire(secs(2_399)), []);
-    assert_eq!(map.expire(secs(2_400)), [router(1)]);
+    assert_eq!(map.expire(secs(5_999)), []);
+    assert_eq!(map.expire(secs(6_000)), [router(1)]);
     assert_eq!(map.deadline(), None);
     assert_eq!(map.len(), 1);
 }
@@ -232,4 +232,92 @@ fn a_peer_is_asked_for_what_is_newer_there_and_for_nothing_else() {
     assert_eq!(map.wants(&interest, &[row(0, 2, 1, 0)]), [want(0, true, false)], "somebody has our key");
     hear(&mut map, secs(1), record(3, 2, 1, &[]));
     assert_eq!(map.digest(&interest).last().map(|row| row.shards), Some(0), "shards of an earlier epoch");
+}
+
+/// 0 has the neighbours 1 and 2; 3 lies behind both, 4 behind 1, and 5 behind 2.
+fn fork() -> Map {
+    let others: [(u16, &[u16]); 5] = [(1, &[0, 3, 4]), (2, &[0, 3, 5]), (3, &[1, 2]), (4, &[1]), (5, &[2])];
+    network(&[1, 2], &others)
+}
+
+#[test]
+fn destinations_share_a_neighbour_where_one_can_take_them() {
+    let mut map = fork();
+    for (dst, neighbour) in [([3, 4], 1), ([3, 5], 2)] {
+        let (groups, lost) = map.next_hops(&dst.map(router), None);
+        assert_eq!(groups.keys().copied().collect::<Vec<_>>(), [router(neighbour)], "{dst:?}");
+        assert_eq!((groups[&router(neighbour)].len(), lost), (2, Vec::new()));
+    }
+    let (groups, lost) = map.next_hops(&[3, 4, 5, 9].map(router), None);
+    assert_eq!((groups.len(), groups.values().map(Vec::len).sum::<usize>(), lost), (2, 3, vec![router(9)]));
+}
+
+#[test]
+fn what_came_from_a_neighbour_goes_back_only_if_nobody_else_can_take_it() {
+    let mut map = fork();
+    let (groups, lost) = map.next_hops(&[3, 4].map(router), Some(router(1)));
+    assert_eq!(groups.get(&router(2)), Some(&vec![router(3), router(4)]), "4 through 3, a longer way");
+    assert_eq!((groups.len(), lost), (1, Vec::new()));
+    hear(&mut map, secs(1), record(3, 1, 2, &[2]));
+    let (groups, _) = map.next_hops(&[4].map(router), Some(router(1)));
+    assert_eq!(groups.get(&router(1)), Some(&vec![router(4)]));
+}
+
+#[test]
+fn a_refresh_changes_nothing_and_another_neighbour_does() {
+    let mut map = fork();
+    let before = map.generation();
+    assert_eq!(hear(&mut map, secs(1), record(3, 1, 2, &[1, 2])), NEWER);
+    assert_eq!(map.generation(), before);
+    hear(&mut map, secs(2), record(3, 1, 3, &[1]));
+    assert_ne!(map.generation(), before);
+    assert_eq!(map.next_hop(router(3), None), Some(router(1)));
+    assert_eq!(map.next_hop(router(3), Some(router(1))), Some(router(1)));
+}
+
+#[test]
+fn more_neighbours_than_share_frames_are_still_reached() {
+    let links: Vec<u16> = (1..=100).collect();
+    let behind: Vec<(u16, Vec<u16>)> = links.iter().map(|link| (*link, vec![0, link + 1_000])).collect();
+    let ends: Vec<(u16, Vec<u16>)> = links.iter().map(|link| (link + 1_000, vec![*link])).collect();
+    let others: Vec<(u16, &[u16])> =
+        behind.iter().chain(&ends).map(|(number, names)| (*number, &names[..])).collect();
+    let mut map = network(&links, &others);
+    for (to, _) in &ends {
+        assert_eq!(map.next_hop(router(*to), None), Some(router(to - 1_000)));
+    }
+    assert_eq!(map.reachable().count(), 200);
+}
+
+#[test]
+fn random_changes_leave_the_same_ways_as_a_map_made_from_the_last_records() {
+    let mut state = 7_u64;
+    let mut random = |below: u16| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u16::try_from((state >> 33) % u64::from(below)).unwrap()
+    };
+    for round in 0..20 {
+        let mut map = network(&[1, 2, 3], &[]);
+        let mut last = BTreeMap::new();
+        for step in 0..400 {
+            let number = 1 + random(30);
+            let names: Vec<u16> = (0..random(6)).map(|_| random(31)).collect();
+            let record = record(number, 1, 1 + step, &names);
+            hear(&mut map, secs(0), record.clone());
+            last.insert(number, record);
+            if random(20) == 0 {
+                map.link_down(router(3));
+                map.link_up(&server(3));
+            }
+        }
+        let mut fresh = network(&[1, 2, 3], &[]);
+        for record in last.into_values().rev() {
+            hear(&mut fresh, secs(0), record);
+        }
+        assert!(map.reachable().eq(fresh.reachable().collect::<Vec<_>>()), "round {round}");
+        for to in 1..=30 {
+            let both = [&mut map, &mut fresh].map(|map| map.next_hop(router(to), None));
+            assert_eq!(both[0], both[1], "round {round}, to {to}");
+        }
+    }
 }

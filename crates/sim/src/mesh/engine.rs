@@ -4,10 +4,10 @@ use super::host::{End, Host, Item, NEVER};
 use super::link;
 use super::trace::Trace;
 use super::traffic::Traffic;
-use super::world::Mesh;
+use super::world::{Form, Mesh};
 use crate::rng::Rng;
 use darkchat_crypto::Authenticated;
-use darkchat_node::{Accept, Config, DialId, Input, LinkId, Node, Output, Profile, SendClass};
+use darkchat_node::{Accept, Config, DialId, Input, LinkId, Neighbours, Node, Output, Profile, SendClass};
 use darkchat_proto::{
     Addr, Class, Code, DeviceId, Features, Frame, Goodbye, Kind, Role, RouterId, ServerAddr, ServerRecord,
     Signed, Time, UserId,
@@ -28,6 +28,8 @@ const TURN: u64 = MILLI;
 /// A second and a millisecond, in nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MILLI: u64 = 1_000_000;
+/// Nobody is dialled but those that are named, and whoever dials is taken.
+const PINNED: Neighbours = Neighbours { min: 0, target: 0, max: 64 };
 /// Links of clients have numbers from here on; those of peers are their ends.
 const CLIENTS: u64 = 1 << 40;
 
@@ -41,7 +43,10 @@ pub(super) enum Event {
     /// The deadline of a node.
     Timer(usize),
     DialFailed(usize, DialId, Code),
+    Probed(usize, DialId, bool),
     Wall(usize),
+    /// A hostile peer does something.
+    Tick(usize),
     /// The script goes on.
     Step(super::script::Step),
 }
@@ -95,6 +100,8 @@ pub(super) struct Engine {
     pub(super) newest: BTreeMap<RouterId, Newest>,
     /// Copies of messages that were on links when those ended.
     pub(super) destroyed: u64,
+    /// Copies of messages that came to hostile peers.
+    pub(super) swallowed: u64,
     /// Frames that came, by what they say.
     pub(super) frames: BTreeMap<&'static str, u64>,
     /// Bytes that left a link and are to be reported.
@@ -123,6 +130,7 @@ impl Engine {
             traffic: Traffic::default(),
             newest: BTreeMap::new(),
             destroyed: 0,
+            swallowed: 0,
             frames: BTreeMap::new(),
             flushes: Vec::new(),
         }
@@ -154,6 +162,7 @@ impl Engine {
             Event::Arrive(host) => self.arrive(host),
             Event::Timer(host) => self.timer(host),
             Event::DialFailed(host, dial, why) => self.tell(host, Input::DialFailed { dial, why }),
+            Event::Probed(host, dial, reachable) => self.tell(host, Input::Probed { dial, reachable }),
             Event::Wall(host) => {
                 let unix_ms = self.wall_ms();
                 self.tell(host, Input::Wall { unix_ms });
@@ -161,17 +170,28 @@ impl Engine {
                     self.at(self.now + WALL_EVERY, Event::Wall(host));
                 }
             }
+            Event::Tick(host) => self.tick(host),
             Event::Step(_) => {}
         }
     }
 
     fn start(&mut self, host: usize) {
         let Host { id, addr, dialable, .. } = self.hosts[host];
+        let (addrs, known, neighbours) = match self.mesh.form {
+            // What its operators named is all that it links with.
+            Form::Pinned if dialable => (vec![addr], Some(true), PINNED),
+            Form::Pinned => (Vec::new(), Some(false), PINNED),
+            // It has to find out whether it can be dialled, and whom to dial.
+            Form::Discovery => {
+                (vec![addr], None, Neighbours { target: self.mesh.degree, ..Neighbours::default() })
+            }
+        };
         let config = Config {
             profile: Profile::Public,
-            addrs: if dialable { vec![addr] } else { Vec::new() },
-            dialable: Some(dialable),
-            features: Features::DONE,
+            addrs,
+            dialable: known,
+            features: features(),
+            neighbours,
             ..Config::default()
         };
         let seed = self.rng.seed();
@@ -253,6 +273,7 @@ impl Engine {
                     node.handle(time(self.now), Input::Signed { sign, signature });
                 }
                 Output::Dial { dial, addr, pinned: _ } => self.dial(host, dial, &addr),
+                Output::Probe { dial, addr } => self.probe(host, dial, &addr),
                 Output::Close { link, goodbye } => self.close(node, link, goodbye),
                 _ => {}
             }
@@ -286,13 +307,29 @@ impl Engine {
         if self.hosts[other].node.is_none() && other != host {
             return self.at(self.now + 2 * latency, Event::DialFailed(host, dial, Code::Unreachable));
         }
+        self.connect(host, other, Some(dial));
+    }
+
+    /// Finds out whether a server can be dialled.
+    fn probe(&mut self, host: usize, dial: DialId, addr: &ServerAddr) {
+        let other = self.by_addr.get(&addr.addr).copied();
+        let reachable = other.is_some_and(|other| {
+            self.hosts[other].dialable && self.hosts[other].node.is_some() && !self.apart(host, other)
+        });
+        let wait = other.map_or(DIAL_TIMEOUT, |other| 2 * self.latency(host, other));
+        self.at(self.now + wait, Event::Probed(host, dial, reachable));
+    }
+
+    /// Makes a connection between two that both run.
+    pub(super) fn connect(&mut self, host: usize, other: usize, dial: Option<DialId>) {
+        let latency = self.latency(host, other);
         let end = self.ends.len();
         self.ends.push(End::new(host, latency));
         self.ends.push(End::new(other, latency));
         self.hosts[host].ends.push(end);
         self.hosts[other].ends.push(end + 1);
         // Three messages: the one that dialled is done with the second, the other with the third.
-        self.put(end, self.now + 2 * latency, Item::Open(Some(dial)));
+        self.put(end, self.now + 2 * latency, Item::Open(dial));
         self.put(end + 1, self.now + 3 * latency, Item::Open(None));
     }
 
@@ -312,7 +349,7 @@ impl Engine {
     }
 
     /// Sends to the other end.
-    fn send(&mut self, end: usize, item: Item) {
+    pub(super) fn send(&mut self, end: usize, item: Item) {
         let End { over, dark, latency, .. } = self.ends[end];
         if over || self.ends[end ^ 1].over || dark {
             self.destroy(&item);
@@ -372,10 +409,18 @@ impl Engine {
             return;
         }
         self.hosts[host].reads_at = NEVER;
-        if self.hosts[host].node.is_none() {
+        if self.hosts[host].node.is_none() && self.hosts[host].stranger.is_none() {
             return;
         }
         let mut ends = std::mem::take(&mut self.hosts[host].ends);
+        if self.hosts[host].stranger.is_some() {
+            for end in &ends {
+                while self.ends[*end].inbox.front().is_some_and(|(at, _)| *at <= self.now) {
+                    let Some((_, item)) = self.ends[*end].inbox.pop_front() else { break };
+                    self.strange(host, *end, item);
+                }
+            }
+        }
         self.turn(host, |engine, node, now| {
             for end in &ends {
                 while engine.ends[*end].inbox.front().is_some_and(|(at, _)| *at <= engine.now) {
@@ -486,8 +531,8 @@ fn end_of(link: LinkId) -> usize {
     usize::try_from(link.0).unwrap_or(usize::MAX)
 }
 
-const fn features() -> Features {
-    Features::DONE
+fn features() -> Features {
+    Features::DONE | Features::DIALBACK
 }
 
 /// What a frame is counted as.

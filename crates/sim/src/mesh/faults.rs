@@ -12,8 +12,8 @@ const KILL_WITHIN: u64 = 200 * MILLI;
 impl Engine {
     /// Chooses who crashes, and when.
     pub(super) fn kill(&mut self) -> u64 {
-        let mut left: Vec<usize> = (0..self.hosts.len()).collect();
-        for _ in 0..share(self.mesh.kill, self.hosts.len()) {
+        let mut left: Vec<usize> = (0..self.mesh.servers).collect();
+        for _ in 0..share(self.mesh.kill, self.mesh.servers) {
             let host = left.swap_remove(self.rng.index(left.len()));
             let at = self.now + self.rng.below(KILL_WITHIN);
             self.at(at, super::engine::Event::Step(Step::Crash(host)));
@@ -32,7 +32,7 @@ impl Engine {
 
     /// Nothing passes between the halves any more, and nobody is told.
     pub(super) fn split(&mut self) {
-        let half = self.hosts.len() / 2;
+        let half = self.mesh.servers / 2;
         self.split = Some((half, None));
         for end in 0..self.ends.len() {
             if self.apart(self.ends[end].host, self.ends[end ^ 1].host) {

@@ -1,7 +1,7 @@
 //! The true graph of links, and what a message costs in it at least.
 
 use super::engine::Engine;
-use super::world::{Mesh, share};
+use super::world::{Form, Mesh, share};
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,19 @@ pub(super) fn dialable(mesh: &Mesh, rng: &mut Rng) -> Vec<bool> {
 
 /// Whom each server is told to dial: random ones that can be dialled, so many that the average degree comes out.
 pub(super) fn pins(mesh: &Mesh, dialable: &[bool], rng: &mut Rng) -> Vec<Vec<usize>> {
+    if mesh.form == Form::Discovery {
+        // Of one that was there before, so that all hang together; the very first ones know the first that can be dialled.
+        let first = dialable.iter().position(|dialable| *dialable);
+        let choose = |server: usize| {
+            let earlier: Vec<usize> = (0..server).filter(|other| dialable[*other]).collect();
+            let other = rng.pick(&earlier).or(first).filter(|other| *other != server);
+            other.into_iter().collect()
+        };
+        return (0..mesh.servers).map(choose).collect();
+    }
     let open: Vec<usize> = (0..mesh.servers).filter(|server| dialable[*server]).collect();
     let mut pairs = BTreeSet::new();
-    let mut choose = |server: usize| {
+    let choose = |server: usize| {
         let mut chosen = Vec::new();
         for _ in 0..100 {
             if chosen.len() >= mesh.degree / 2 || open.is_empty() {
@@ -35,7 +45,7 @@ pub(super) fn pins(mesh: &Mesh, dialable: &[bool], rng: &mut Rng) -> Vec<Vec<usi
         }
         chosen
     };
-    (0..mesh.servers).map(&mut choose).collect()
+    (0..mesh.servers).map(choose).collect()
 }
 
 /// Links by server, both ways.

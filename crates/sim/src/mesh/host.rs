@@ -1,5 +1,6 @@
 //! A server of the mesh, and one end of a link.
 
+use super::hostile::Stranger;
 use super::link::stub;
 use bytes::Bytes;
 use darkchat_node::{DialId, Node};
@@ -21,6 +22,8 @@ pub(super) struct Host {
     pub(super) dialable: bool,
     /// In a box, because it is taken out for every input; none before the start and after a crash.
     pub(super) node: Option<Box<Node>>,
+    /// In its place, a peer that does not keep to the protocol.
+    pub(super) stranger: Option<Box<Stranger>>,
     /// The earliest deadline that an event stands for, in nanoseconds.
     pub(super) timer: u64,
     /// When it reads next what came, in nanoseconds.
@@ -49,6 +52,7 @@ impl Host {
             addr,
             dialable,
             node: None,
+            stranger: None,
             timer: NEVER,
             reads_at: NEVER,
             ends: Vec::new(),

@@ -107,7 +107,7 @@ impl Play {
         let engine = &self.engine;
         let living = engine.hosts.iter().filter_map(|host| host.node.as_ref()).map(|node| node.stats());
         let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
-        let mut lost = engine.destroyed;
+        let mut lost = engine.destroyed + engine.swallowed;
         report.accounting_closes = true;
         for (stats, is_dead) in
             living.map(|stats| (stats, false)).chain(self.seen.crashed.iter().map(|it| (it.clone(), true)))
@@ -131,6 +131,7 @@ impl Play {
         }
         report.dropped = dropped.into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
         report.destroyed = engine.destroyed;
+        report.swallowed = engine.swallowed;
         let missing = report.expected - report.delivered;
         report.unexplained_losses = missing.saturating_sub(lost);
     }

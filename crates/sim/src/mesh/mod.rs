@@ -10,6 +10,7 @@ mod engine;
 mod faults;
 mod graph;
 mod host;
+mod hostile;
 mod judge;
 mod link;
 mod report;
@@ -19,7 +20,7 @@ mod traffic;
 mod world;
 
 pub use report::Report;
-pub use world::Mesh;
+pub use world::{Form, Mesh};
 
 /// Carries out a run.
 #[must_use]

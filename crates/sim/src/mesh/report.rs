@@ -33,6 +33,8 @@ pub struct Report {
     pub resent: u64,
     /// Copies that were on links when those ended.
     pub destroyed: u64,
+    /// Copies that came to hostile peers.
+    pub swallowed: u64,
     /// Dropped copies by reason, at all servers.
     pub dropped: BTreeMap<String, u64>,
     /// Closed links by reason, at all servers.

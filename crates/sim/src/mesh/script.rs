@@ -3,6 +3,7 @@
 use super::engine::{Engine, Event, MILLI, SECOND};
 use super::graph::{Graph, dialable, pins};
 use super::host::Host;
+use super::hostile::strangers;
 use super::judge::Seen;
 use super::report::Report;
 use super::world::{Mesh, share};
@@ -45,7 +46,8 @@ pub(super) fn run(mesh: &Mesh) -> Report {
     let mut rng = Rng::new(mesh.seed ^ 0x6D65_7368);
     let dialable = dialable(mesh, &mut rng);
     let pins = pins(mesh, &dialable, &mut rng);
-    let hosts = dialable.iter().enumerate().map(|(number, dialable)| Host::new(number, *dialable)).collect();
+    let servers = dialable.iter().enumerate().map(|(number, dialable)| Host::new(number, *dialable));
+    let hosts = servers.chain(strangers(mesh)).collect();
     let mut play = Play {
         engine: Engine::new(mesh, hosts),
         pins,
@@ -76,7 +78,8 @@ impl Play {
         let engine = &mut self.engine;
         for host in 0..engine.hosts.len() {
             let at = engine.rng.below(START_WITHIN);
-            engine.at(at, Event::Start(host));
+            let is_stranger = engine.hosts[host].stranger.is_some();
+            engine.at(at, if is_stranger { Event::Tick(host) } else { Event::Start(host) });
         }
         let mesh = engine.mesh.clone();
         let at = self.go + (self.stop - self.go) / 10 * AFTER;

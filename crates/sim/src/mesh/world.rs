@@ -1,6 +1,6 @@
 //! What a run is: plain data, printed with its result, so that any run can be repeated.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 /// One run of many servers. Times are virtual; shares are fractions of 1.
@@ -17,6 +17,9 @@ pub struct Mesh {
     /// The average number of links of a server; each dials half of it.
     #[arg(long, default_value_t = 8)]
     pub degree: usize,
+    /// How servers come to their links.
+    #[arg(long, value_enum, default_value_t = Form::Pinned)]
+    pub form: Form,
     /// The servers that want a message, besides that of its publisher.
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub interested: usize,
@@ -56,9 +59,35 @@ pub struct Mesh {
     /// Faults end with the time of the run, and everything must converge; else they last until its end.
     #[arg(long)]
     pub liveness: bool,
+    /// Hostile peers that say that they got everything, and pass nothing on.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub swallowers: usize,
+    /// Hostile peers that pass nothing on, and never say what they got.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub mutes: usize,
+    /// Hostile peers that make records as fast as they can.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub flooders: usize,
+    /// Hostile peers that say different things about themselves under one number.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub equivocators: usize,
+    /// Hostile peers that make records of others, which they cannot sign.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub forgers: usize,
     /// Everything else follows from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// How servers come to their links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[expect(clippy::exhaustive_enums, reason = "part of a world")]
+pub enum Form {
+    /// Their operators named all of them.
+    Pinned,
+    /// They know one address each, find the rest themselves, and find out whether they can be dialled.
+    Discovery,
 }
 
 impl Default for Mesh {
@@ -67,6 +96,7 @@ impl Default for Mesh {
             servers: 1_000,
             outbound_only: 0.3,
             degree: 8,
+            form: Form::Pinned,
             interested: 5,
             channels: 20,
             quiet_channels: 0,
@@ -80,6 +110,11 @@ impl Default for Mesh {
             loss: 0.0,
             hole: false,
             liveness: false,
+            swallowers: 0,
+            mutes: 0,
+            flooders: 0,
+            equivocators: 0,
+            forgers: 0,
             seed: 1,
         }
     }
