@@ -255,12 +255,17 @@ fn destinations_share_a_neighbour_where_one_can_take_them() {
 #[test]
 fn what_came_from_a_neighbour_goes_back_only_if_nobody_else_can_take_it() {
     let mut map = fork();
-    let (groups, lost) = map.next_hops(&[3, 4].map(router), Some(router(1)));
-    assert_eq!(groups.get(&router(2)), Some(&vec![router(3), router(4)]), "4 through 3, a longer way");
+    let (groups, lost) = map.next_hops(&[3, 5].map(router), Some(router(1)));
+    assert_eq!(groups.get(&router(2)), Some(&vec![router(3), router(5)]));
     assert_eq!((groups.len(), lost), (1, Vec::new()));
-    hear(&mut map, secs(1), record(3, 1, 2, &[2]));
+    let (groups, lost) = map.next_hops(&[3, 4].map(router), Some(router(1)));
+    assert_eq!(groups.get(&router(2)), Some(&vec![router(3)]));
+    assert_eq!(groups.get(&router(1)), Some(&vec![router(4)]), "nobody else has it");
+    assert_eq!((groups.len(), lost), (2, Vec::new()));
+    hear(&mut map, secs(1), record(4, 1, 2, &[1, 5]));
+    hear(&mut map, secs(1), record(5, 1, 2, &[2, 4]));
     let (groups, _) = map.next_hops(&[4].map(router), Some(router(1)));
-    assert_eq!(groups.get(&router(1)), Some(&vec![router(4)]));
+    assert_eq!(groups.get(&router(2)), Some(&vec![router(4)]), "through 5, a longer way");
 }
 
 #[test]

@@ -360,7 +360,7 @@ fn servers_that_fell_out_of_the_map_are_dialled_for_a_day() {
         let addr = gossip(&format!("10.0.0.{number}"), 30_303);
         tell(&mut world, gossiper, record(stranger(number), 1, &[addr], &[]));
     }
-    live(&mut world, secs(3_600));
+    live(&mut world, secs(6_000));
     assert_eq!(world.node(0).servers().len(), 0, "their records expired");
     world.dials.clear();
     live(&mut world, secs(600));

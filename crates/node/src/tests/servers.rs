@@ -653,13 +653,13 @@ fn neighbours_compare_what_they_hold_every_minute() {
 #[test]
 fn the_record_is_renewed_before_it_expires() {
     let mut world = World::line(3);
-    world.run_for(secs(4_000));
+    world.run_for(secs(12_000));
     for at in 0..3 {
         assert_eq!(world.node(at).servers().len(), 2);
         assert_eq!(world.peers(at).len(), if at == 1 { 2 } else { 1 });
     }
     world.crash(2);
-    world.run_for(secs(2_000));
+    world.run_for(secs(5_600));
     assert_eq!(world.node(0).servers().len(), 1, "three refreshes were missed");
 }
 
