@@ -132,6 +132,7 @@ impl Node {
     /// Whether there is neither a link nor a dial with this server.
     fn is_free(&self, server: &ServerId) -> bool {
         *server != self.identity
+            && !self.blame.is_barred(self.cx.now, server.router())
             && self.peers.link_of(server.router()).is_none()
             && self.peers.iter().all(|(_, peer)| peer.server != *server)
             && self.peers.choosing().all(|target| target.server != *server)

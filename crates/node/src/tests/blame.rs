@@ -6,7 +6,7 @@ use crate::{Check, DroppedFor, Event, Received};
 use darkchat_proto::{Code, Frame, Kind, ServerId};
 
 /// A forged post for these servers, as the task of a link that verifies everything hands it on.
-fn forge(world: &mut World, by: Client, dst: &[ServerId]) {
+pub(crate) fn forge(world: &mut World, by: Client, dst: &[ServerId]) {
     let forged = deliver(&post(user(9), channel("lobby"), 1, world.wall_ms(), "forged"));
     world.ask(by, route(dst, 32, forged, Some(channel("lobby")), Check::Bad));
 }

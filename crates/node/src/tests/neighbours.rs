@@ -85,6 +85,23 @@ fn dialled(world: &World) -> Vec<String> {
     world.dials.iter().map(|(_, addr, _)| addr.addr.host().to_owned()).collect()
 }
 
+/// Case E3 of the test plan, for one that we had chosen ourselves.
+#[test]
+fn e3_a_server_that_forged_is_not_chosen_again_for_an_hour() {
+    let (mut world, gossiper) = told(&lan());
+    tell_network(&mut world, gossiper, &near(1));
+    live(&mut world, secs(20));
+    let link = world.node(0).peers().into_iter().find(|row| row.server == stranger(0)).unwrap().link;
+    let forger = Client { link, ..gossiper };
+    super::blame::forge(&mut world, forger, &[server(0)]);
+    live(&mut world, secs(31));
+    super::blame::forge(&mut world, forger, &[server(0)]);
+    assert_eq!(world.goodbye(forger), Some(Code::BadSignature));
+    let before = dialled(&world).len();
+    live(&mut world, secs(1_700));
+    assert_eq!(dialled(&world).len(), before);
+}
+
 /// Case E5 of the test plan.
 #[test]
 fn e5_hostile_records_that_name_private_addresses_and_ports_of_services_are_never_dialled() {
