@@ -112,6 +112,19 @@ fn a_post_that_came_before_is_a_duplicate_and_is_not_delivered_again() {
     assert_eq!(world.heard(bob), ["once"]);
 }
 
+/// Its author takes DUPLICATE for "it came before", and would believe that it was delivered.
+#[test]
+fn a_post_that_was_refused_is_taken_when_it_comes_again_rightly() {
+    let mut world = World::new(1);
+    let [alice, bob] = [1, 2].map(|number| world.client(0, number));
+    world.join(bob, "lobby");
+    let said = post(alice.user, channel("lobby"), 1, world.wall_ms(), "at last");
+    assert_eq!(refusal(world.say_post(alice, said.clone())), Some(Code::NotJoined));
+    world.join(alice, "lobby");
+    assert_eq!(refusal(world.say_post(alice, said)), None);
+    assert_eq!(world.heard(bob), ["at last"]);
+}
+
 #[test]
 fn another_author_is_refused_and_sent_away() {
     let mut world = World::new(1);

@@ -1,7 +1,7 @@
 //! Stories of hops: counts, links that break or fall silent, and ways that come back. Source: section 9.6.
 
 use super::objects::{record_of, routes, shard_of, stranger, text_route};
-use super::world::{Client, World, channel, ms, secs, server};
+use super::world::{Client, World, channel, ms, secs, server, text_of};
 use crate::{Config, DroppedFor, Input, Received};
 use darkchat_proto::{Class, Code, Frame, Kind};
 
@@ -100,6 +100,39 @@ fn e10_a_neighbour_that_counts_nothing_is_dead_after_two_seconds_and_nothing_is_
     assert_eq!(routes(world.inbox(other)).len(), 1, "what the first did not count goes again");
     world.run_for(ms(100));
     assert_eq!((world.stats(0).pending, world.stats(0).forwarded), (0, 2));
+}
+
+#[test]
+fn what_was_out_on_a_lost_link_goes_again_after_the_news_of_it_and_before_what_still_waited() {
+    let mut world = World::new(1);
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    let (one, another) = (world.fake_peer(0, stranger(1)), world.fake_peer(0, stranger(2)));
+    for (peer, id) in [(one, stranger(1)), (another, stranger(2))] {
+        world.ask(peer, record_of(id, 5, 1, &[server(0), stranger(3)]));
+    }
+    world.ask(one, record_of(stranger(3), 5, 1, &[stranger(1), stranger(2)]));
+    world.ask(one, shard_of(stranger(3), 5, 1, &[channel("lobby")]));
+    world.run_for(secs(1));
+    world.say(alice, "lobby", "which way");
+    let (lost, other) = if routes(world.inbox(one)).is_empty() { (another, one) } else { (one, another) };
+    world.stall(0, lost.link, true);
+    // More than the window, so that some are with the driver and the rest waits.
+    let said: Vec<String> = (0..40).map(|number| format!("{number} {}", "x".repeat(10_000))).collect();
+    for text in &said {
+        world.say(alice, "lobby", text);
+    }
+    world.take_inbox(other);
+    world.hang_up(lost);
+    world.run_for(secs(1));
+    let first = |wanted: fn(&Kind) -> bool| world.inbox(other).iter().position(|frame| wanted(&frame.kind));
+    let told = first(|kind| matches!(kind, Kind::Record(_)));
+    assert!(
+        told.is_some() && told < first(|kind| matches!(kind, Kind::Route(_))),
+        "who gets them knows of the loss"
+    );
+    let again: Vec<String> = routes(world.inbox(other)).iter().map(|route| text_of(&route.payload)).collect();
+    assert_eq!(again, said);
 }
 
 #[test]
