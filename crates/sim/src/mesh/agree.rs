@@ -1,15 +1,44 @@
 //! Whether all servers hold the same of each other, and nothing that is no longer true.
 
 use super::engine::Engine;
+use super::host::Host;
 use darkchat_node::Node;
 use darkchat_proto::{Have, RouterId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn of_host(host: &Host) -> Option<(RouterId, &Node)> {
+    Some((host.router, host.node.as_deref()?))
+}
 
 impl Engine {
+    /// The living servers that hang together, the most of them; all of them where a split is to heal.
+    pub(super) fn joined(&self) -> Vec<usize> {
+        if self.mesh.split > 0 {
+            return (0..self.mesh.servers).collect();
+        }
+        let graph = self.graph();
+        let living = |host: &usize| self.hosts[*host].node.is_some();
+        let mut left: BTreeSet<usize> = (0..self.mesh.servers).filter(living).collect();
+        let mut most = Vec::new();
+        while let Some(first) = left.pop_first() {
+            let (mut part, mut next) = (vec![first], vec![first]);
+            while let Some(at) = next.pop() {
+                let new: Vec<usize> = graph[at].iter().copied().filter(|other| left.remove(other)).collect();
+                part.extend(&new);
+                next.extend(new);
+            }
+            if part.len() > most.len() {
+                most = part;
+            }
+        }
+        most
+    }
+
     /// Whether every living server holds the newest record and interest of every other living one, and no living
-    /// server names a dead one as its neighbour.
+    /// server names a dead one as its neighbour. Whoever lost all its neighbours is left out, unless a split is to heal.
     pub(super) fn agrees(&self) -> bool {
-        let living = || self.hosts.iter().filter_map(|host| Some((host.router, host.node.as_deref()?)));
+        let joined = self.joined();
+        let living = || joined.iter().filter_map(|host| self.hosts.get(*host)).filter_map(of_host);
         let own = |(router, node): (RouterId, &Node)| {
             node.holdings().find(|have| have.router == router).map(|have| (router, have))
         };

@@ -143,6 +143,8 @@ impl Play {
         report.link_crossings_per_message =
             (engine.traffic.crossings - seen.crossings_before) as f64 / messages;
         report.optimal_crossings = engine.optimal_crossings(&self.graph) as f64 / messages;
+        let living = engine.hosts.iter().filter(|host| host.node.is_some()).count();
+        report.cut_off = living.saturating_sub(engine.joined().len()) as u64;
         report.links = self.graph.iter().map(Vec::len).sum::<usize>() / 2;
         let agreed = seen.broken_at.zip(seen.agreed_at).map(|(from, to)| seconds(to - from));
         if engine.mesh.split > 0 {

@@ -47,6 +47,8 @@ pub struct Report {
     pub optimal_crossings: f64,
     /// The longest time from a message to a member.
     pub slowest_s: f64,
+    /// Living servers without a way to the others at the end: all their neighbours crashed.
+    pub cut_off: u64,
     /// From the last crash, or the end of faults, until all living servers held the same and the truth.
     pub reach_after_kill_s: Option<f64>,
     /// From the moment at which one address was reachable until all servers held the same.
