@@ -8,9 +8,10 @@ const KINDS: [Kind; 3] = [Kind::Tcp, Kind::Ws, Kind::Full];
 
 #[test]
 fn a_line_of_three_kinds_is_one_network_for_those_in_the_channel() {
-    let b = Server::start(Kind::Ws, &[]);
-    let a = Server::start(Kind::Tcp, &["--connect", &b.peers]);
-    let c = Server::start(Kind::Full, &["--connect", &b.peers]);
+    // Without it the three would find each other and be no line.
+    let b = Server::start(Kind::Ws, &["--no-lan"]);
+    let a = Server::start(Kind::Tcp, &["--no-lan", "--connect", &b.peers]);
+    let c = Server::start(Kind::Full, &["--no-lan", "--connect", &b.peers]);
     let places = [a.addr("tcp"), b.addr("ws"), c.addr("ws")];
     let stranger = listen(c.addr("tcp"), "#elsewhere", &[]);
     let listeners = places.map(|place| listen(place, "#lobby", &[]));
@@ -72,4 +73,20 @@ fn a_server_that_comes_back_is_linked_again_without_being_asked() {
     reach(again.any(), "#back", 1);
     send(again.any(), "#back", "", "here again");
     heard_text(&listener, "here again");
+}
+
+#[test]
+fn one_address_is_enough_for_servers_on_one_machine_to_find_each_other() {
+    let first = Server::start(Kind::Tcp, &[]);
+    let mut others: Vec<Server> =
+        (0..4).map(|_| Server::start(Kind::Tcp, &["--connect", &first.peers])).collect();
+    for server in &mut others {
+        server.await_peers(4);
+    }
+    let (one, two) = (&others[0], &others[3]);
+    let listener = listen(one.any(), "#mesh", &[]);
+    drop(first);
+    reach(two.any(), "#mesh", 1);
+    send(two.any(), "#mesh", "", "without the first");
+    heard_text(&listener, "without the first");
 }

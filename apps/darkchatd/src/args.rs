@@ -2,7 +2,7 @@
 
 use crate::lan::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use darkchat_proto::{Addr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
+use darkchat_proto::{Addr, GossipAddr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,6 +92,12 @@ pub(crate) struct Run {
     /// this machine [default: lan if --lan is given and a listener is not on loopback, else off].
     #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "lan", env = "DARKCHATD_MDNS")]
     pub(crate) mdns: Option<Mdns>,
+    /// Whether other servers can dial this one; auto asks neighbours to try.
+    #[arg(long, value_name = "WHETHER", default_value = "auto", env = "DARKCHATD_DIALABLE")]
+    pub(crate) dialable: Dialable,
+    /// Another place where other servers reach this one, as through a forwarded port; may be given again.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = advertised, env = "DARKCHATD_ADVERTISE")]
+    pub(crate) advertise: Vec<GossipAddr>,
     /// Which limits to apply; trusted is a hundred times public [default: trusted while all own listeners are on loopback].
     #[arg(long, value_name = "PROFILE", env = "DARKCHATD_BUDGET")]
     pub(crate) budget: Option<Budget>,
@@ -125,6 +131,16 @@ pub(crate) enum Mdns {
     /// On this machine only.
     Loopback,
     Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialable {
+    /// As neighbours find out.
+    Auto,
+    /// Yes, whatever they find.
+    Yes,
+    /// No: it only dials out.
+    No,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -245,6 +261,12 @@ impl Listeners {
 /// The longest time that a person may need to log in by hand.
 const MAX_HANDSHAKE: Duration = Duration::from_secs(300);
 
+fn advertised(text: &str) -> Result<GossipAddr, String> {
+    let addr: Addr = text.parse().map_err(|error| format!("{error}"))?;
+    let addr = addr.or_peer_port();
+    GossipAddr::of(&addr).ok_or_else(|| format!("an IP address under tcp or ws: {text}"))
+}
+
 fn handshake_timeout(text: &str) -> Result<Duration, String> {
     let time = darkchat_proto::parse_duration(text).map_err(|error| error.to_string())?;
     if time.is_zero() || time > MAX_HANDSHAKE {
@@ -306,6 +328,8 @@ mod tests {
             ("--tcp tcp://x:1", "tcp://x:1"),
             ("--handshake-timeout 301s", "301s"),
             ("--handshake-timeout 5", "5"),
+            ("--advertise chat.example", "chat.example"),
+            ("--dialable maybe", "maybe"),
             ("--connect ftp", "127"),
         ] {
             let words = std::iter::once("darkchatd").chain(line.split_whitespace());

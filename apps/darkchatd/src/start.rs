@@ -1,6 +1,6 @@
 //! From arguments to a running server, and from a signal to its end.
 
-use crate::args::{Budget, Prompt, Run};
+use crate::args::{Budget, Dialable, Prompt, Run};
 use crate::lan::Sieve;
 use crate::mdns::{Announcement, Started};
 use crate::prompt::Style;
@@ -54,6 +54,17 @@ async fn start(run: &Run, identity: Identity) -> anyhow::Result<Server> {
     }
     if let Some(addr) = listeners.peers {
         builder = builder.listen(addr, Accept::Peers);
+    }
+    builder = match run.dialable {
+        Dialable::Auto => builder,
+        Dialable::Yes => builder.dialable(true),
+        Dialable::No => builder.dialable(false),
+    };
+    if run.lan || run.no_lan {
+        builder = builder.lan(run.lan);
+    }
+    for addr in &run.advertise {
+        builder = builder.advertise(*addr);
     }
     for ServerAddr { addr, key } in run.connect.clone() {
         builder = builder.peer(ServerAddr { addr: addr.or_peer_port(), key });

@@ -203,6 +203,12 @@ impl Book {
         entry.places.iter_mut().for_each(|place| place.due = due);
     }
 
+    /// An operator ended a link with it: it is not chosen for a while.
+    pub(crate) fn leave_alone(&mut self, now: Time, server: &ServerId) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        entry.places.iter_mut().for_each(|place| place.due = place.due.max(now + RECENT));
+    }
+
     /// A link that we dialled is up.
     pub(crate) fn linked(&mut self, now: Time, target: &Target) {
         let Some(entry) = self.servers.get_mut(&target.server) else { return };

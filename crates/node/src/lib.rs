@@ -97,6 +97,7 @@ pub use config::{Config, Neighbours};
 pub use event::Event;
 pub use input::{Accept, Check, Input, Received};
 pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
+pub use neighbours::dial_limits;
 pub use output::{Output, SendClass};
 pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
 pub use trace::{Hop, Trace};

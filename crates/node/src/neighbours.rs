@@ -1,10 +1,11 @@
 //! Which servers we choose as neighbours, and how parts of a network find each other. Source: sections 9.5 and 10.4.
 
 use crate::book::Target;
-use crate::peers::Aim;
+use crate::map::MAX_SERVERS;
+use crate::peers::{Aim, MAX_CHOSEN_DIALS, MAX_DIALS};
 use crate::scope;
 use crate::{Event, LinkId, Node, Output};
-use darkchat_proto::{Addr, Carrier, Code, GossipAddr, RouterId, ServerAddr, ServerId, Time};
+use darkchat_proto::{Code, GossipAddr, RouterId, ServerAddr, ServerId, Time};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,6 +22,18 @@ const HEAL_EVERY: Duration = Duration::from_secs(30);
 const MAX_OF_GROUP: usize = 2;
 /// A leaf needs fewer neighbours: nothing passes through it.
 const LEAF_TARGET: usize = 4;
+
+/// The limits of dialling by name, for operators.
+#[must_use]
+pub const fn dial_limits() -> [(&'static str, u64); 5] {
+    [
+        ("dials", MAX_DIALS as u64),
+        ("chosen_dials", MAX_CHOSEN_DIALS as u64),
+        ("address_book", MAX_SERVERS as u64),
+        ("stranger_dials_per_s", 1),
+        ("stranger_dials_of_prefix_per_5min", scope::MAX_OF_PREFIX as u64),
+    ]
+}
 
 /// When to look, and how often we chose.
 #[derive(Debug, Default)]
@@ -43,7 +56,7 @@ impl Choice {
 impl Node {
     /// Local discovery found a server.
     pub(crate) fn found(&mut self, found: &ServerAddr) {
-        let Some((server, addr)) = found.key.zip(gossiped(&found.addr)) else { return };
+        let Some((server, addr)) = found.key.zip(GossipAddr::of(&found.addr)) else { return };
         if server != self.identity && self.book.find(self.cx.now, server, addr) {
             self.look_soon();
         }
@@ -280,12 +293,17 @@ impl Node {
         }
     }
 
+    /// Somebody ended a link on purpose: it is not chosen again for a while.
+    pub(crate) fn leave_alone(&mut self, server: &ServerId) {
+        self.book.leave_alone(self.cx.now, server);
+    }
+
     /// We dialled ourselves: the address is forgotten wherever it stands.
     pub(crate) fn dialled_ourselves(&mut self, aim: Option<Aim>) {
         match aim {
             Some(Aim::Pinned(addr)) => {
                 self.peers.forget(&addr);
-                if let Some(addr) = gossiped(&addr) {
+                if let Some(addr) = GossipAddr::of(&addr) {
                     self.book.forget(&addr);
                 }
                 self.cx.event(Event::DialFailed { addr, why: Code::Conflict });
@@ -294,15 +312,4 @@ impl Node {
             Some(Aim::Probe) | None => {}
         }
     }
-}
-
-/// An address as servers tell it to each other; `None` for names and for carriers that have no number.
-pub(crate) fn gossiped(addr: &Addr) -> Option<GossipAddr> {
-    let carrier = match addr.scheme() {
-        "tcp" => Carrier::Tcp,
-        "ws" => Carrier::Ws,
-        _ => return None,
-    };
-    let socket = addr.socket_addr()?;
-    Some(GossipAddr { ip: socket.ip(), port: socket.port(), carrier })
 }

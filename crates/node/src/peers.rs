@@ -10,9 +10,9 @@ use std::time::Duration;
 /// The most servers that an operator may name: far more than anybody lists.
 const MAX_PINNED: usize = 256;
 /// Dials in progress at once.
-const MAX_DIALS: usize = 8;
+pub(crate) const MAX_DIALS: usize = 8;
 /// Of these, so many may be of our own choice: those that the operator wants never wait behind strangers.
-const MAX_CHOSEN_DIALS: usize = 6;
+pub(crate) const MAX_CHOSEN_DIALS: usize = 6;
 /// The first wait before a redial; doubled each time, up to [`MAX_BACKOFF`], and spread by half.
 const BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);

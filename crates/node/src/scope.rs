@@ -11,7 +11,7 @@ const HTTPS: u16 = 443;
 /// For so long an address, and a prefix, remember that strangers had them dialled.
 const MEMORY: Duration = Duration::from_secs(300);
 /// So many addresses of one prefix are dialled in that time.
-const MAX_OF_PREFIX: usize = 4;
+pub(crate) const MAX_OF_PREFIX: usize = 4;
 /// Between two such dials to anywhere.
 const APART: Duration = Duration::from_secs(1);
 

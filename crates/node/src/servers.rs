@@ -67,6 +67,9 @@ impl Node {
         if let Some(target) = peer.chosen {
             self.chosen_lost(&target, peer.was_up.then_some(peer.since), why);
         }
+        if why == Code::Ok {
+            self.leave_alone(&peer.server);
+        }
         if was_up {
             self.map.link_down(peer.server.router());
             self.map_changed();

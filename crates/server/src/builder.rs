@@ -4,7 +4,8 @@ use crate::limits::HANDSHAKE_TIMEOUT_MAX;
 use crate::shared::Shared;
 use crate::{Accept, Limits, Profile, Server, StartError, accept, run};
 use darkchat_crypto::Identity;
-use darkchat_proto::{Addr, Network, ServerAddr};
+use darkchat_node::Config;
+use darkchat_proto::{Addr, GossipAddr, Network, ServerAddr};
 use darkchat_transport::{Listener, Transport};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,11 @@ pub struct Builder {
     profile: Option<Profile>,
     limits: Option<Limits>,
     handshake_timeout: Option<Duration>,
+    advertised: Vec<GossipAddr>,
+    dialable: Option<bool>,
+    lan: Option<bool>,
+    leaf: bool,
+    peers_closed: bool,
 }
 
 impl Builder {
@@ -53,6 +59,11 @@ impl Builder {
             profile: None,
             limits: None,
             handshake_timeout: None,
+            advertised: Vec::new(),
+            dialable: None,
+            lan: None,
+            leaf: false,
+            peers_closed: false,
         }
     }
 
@@ -101,6 +112,59 @@ impl Builder {
         self
     }
 
+    /// Another place where peers reach this server, as through a forwarded port.
+    pub fn advertise(mut self, addr: GossipAddr) -> Self {
+        self.advertised.push(addr);
+        self
+    }
+
+    /// Whether other servers can dial this one. Unless said, neighbours are asked to try.
+    pub fn dialable(mut self, dialable: bool) -> Self {
+        self.dialable = Some(dialable);
+        self
+    }
+
+    /// Whether private and loopback addresses are dialled that other servers name. Unless said, they are if every
+    /// listener is on this machine's loopback.
+    pub fn lan(mut self, lan: bool) -> Self {
+        self.lan = Some(lan);
+        self
+    }
+
+    /// Carries nothing for others, and links with fewer of them.
+    pub fn leaf(mut self, leaf: bool) -> Self {
+        self.leaf = leaf;
+        self
+    }
+
+    /// Links only with servers that the operator of one of both named.
+    pub fn peers_closed(mut self, closed: bool) -> Self {
+        self.peers_closed = closed;
+        self
+    }
+
+    /// The node's choices, with the listeners that are really bound.
+    fn config(&self, limits: &Limits, bound: &[(Addr, Accept)]) -> Config {
+        let places = bound.iter().filter(|(_, accept)| matches!(accept, Accept::Peers | Accept::All));
+        let places = places.filter_map(|(addr, _)| GossipAddr::of(addr));
+        let (everywhere, somewhere): (Vec<_>, Vec<_>) = places.partition(|place| place.ip.is_unspecified());
+        Config {
+            network: self.network.clone(),
+            profile: limits.profile,
+            max_clients: limits.max_clients,
+            neighbours: limits.neighbours,
+            memory_budget: limits.memory_budget,
+            resume: limits.resume,
+            addrs: self.advertised.iter().copied().chain(somewhere).collect(),
+            ports: everywhere.iter().map(|place| (place.carrier, place.port)).collect(),
+            dialable: self.dialable,
+            lan: self.lan.unwrap_or_else(|| self.is_local()),
+            leaf: self.leaf,
+            peers_closed: self.peers_closed,
+            ..Config::default()
+        }
+    }
+
     fn limits_in_force(&self) -> Limits {
         let given = self.limits.as_ref().map(|limits| limits.profile);
         let profile = self.profile.or(given).unwrap_or_else(|| self.profile_by_itself());
@@ -112,8 +176,11 @@ impl Builder {
 
     /// Without a listener nobody is known to be near, so nobody is trusted.
     fn profile_by_itself(&self) -> Profile {
-        let is_local = !self.listen.is_empty() && self.listen.iter().all(|(addr, _)| addr.is_loopback());
-        if is_local { Profile::Trusted } else { Profile::Public }
+        if self.is_local() { Profile::Trusted } else { Profile::Public }
+    }
+
+    fn is_local(&self) -> bool {
+        !self.listen.is_empty() && self.listen.iter().all(|(addr, _)| addr.is_loopback())
     }
 
     /// Binds all listeners and starts.
@@ -133,9 +200,11 @@ impl Builder {
         for (addr, accept) in &self.listen {
             listeners.push((self.bind(addr).await?, *accept));
         }
-        let addrs = listeners.iter().map(|(listener, accept)| (listener.addr.clone(), *accept)).collect();
+        let addrs: Vec<(Addr, Accept)> =
+            listeners.iter().map(|(listener, accept)| (listener.addr.clone(), *accept)).collect();
         let limits = self.limits_in_force();
-        let (shared, arrivals) = Shared::new(self.identity, self.network, self.transports, limits, runtime);
+        let config = self.config(&limits, &addrs);
+        let (shared, arrivals) = Shared::new(self.identity, config, self.transports, limits, runtime);
         shared.spawn(run::Loop::new(shared.clone(), arrivals, self.peers).run());
         for (listener, accept) in listeners {
             shared.spawn(accept::accept(shared.clone(), listener, accept));

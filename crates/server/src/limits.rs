@@ -71,6 +71,7 @@ impl Limits {
             ("first_byte_ms", ms(FIRST_BYTE)),
             ("close_ms", ms(CLOSE_WITHIN)),
         ];
+        rows.extend(darkchat_node::dial_limits());
         rows.extend(gate::rows(self.profile));
         rows.extend(budgets(self.profile));
         rows

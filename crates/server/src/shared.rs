@@ -9,7 +9,7 @@ use crate::stats::Counts;
 use crate::{Limits, LinkId, PeerError, TraceError};
 use darkchat_crypto::{Identity, LinkConfig, StaticKey, system};
 use darkchat_node::{Config, DialId, Node, Received, Trace};
-use darkchat_proto::{ChannelId, Code, Network, ServerAddr, ServerId};
+use darkchat_proto::{ChannelId, Code, ServerAddr, ServerId};
 use darkchat_transport::Transport;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,8 @@ pub(crate) enum Arrival {
         why: Code,
     },
     NotDialled(Box<NotDialled>),
+    /// Local discovery found a server.
+    Found(ServerAddr),
     /// A server was dialled to see whether it can be.
     Probed {
         dial: DialId,
@@ -94,22 +96,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         identity: Identity,
-        network: Network,
+        config: Config,
         transports: Vec<Arc<dyn Transport>>,
         limits: Limits,
         runtime: Handle,
     ) -> (Arc<Self>, mpsc::Receiver<Arrival>) {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS_WAITING);
-        let config = Config {
-            network: network.clone(),
-            profile: limits.profile,
-            max_clients: limits.max_clients,
-            neighbours: limits.neighbours,
-            memory_budget: limits.memory_budget,
-            resume: limits.resume,
-            ..Config::default()
-        };
-        let link_config = LinkConfig { network, secret: None, features: config.features };
+        let link_config =
+            LinkConfig { network: config.network.clone(), secret: None, features: config.features };
         // A throwaway public key: 32 bytes that nobody can guess.
         let seed = *StaticKey::generate(&mut system::rng()).public();
         let shared = Self {

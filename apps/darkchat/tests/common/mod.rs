@@ -227,6 +227,13 @@ impl Server {
         }
     }
 
+    /// Waits until there are links with so many other servers.
+    pub(crate) fn await_peers(&mut self, count: usize) {
+        while self.ask("peers").iter().filter(|line| *line != "(none)").count() < count {
+            self.program.err.until(&["peer up"]);
+        }
+    }
+
     pub(crate) fn peer_with(&mut self, other: &Self) {
         let reply = self.ask(&format!("connect {}", other.peers));
         assert!(reply[0].contains(&format!("connected {}", other.id)), "{reply:?}");

@@ -33,6 +33,19 @@ pub enum Carrier {
 }
 
 impl GossipAddr {
+    /// An address as people type it, if it is one that servers tell each other: an IP literal with a port, under a
+    /// scheme that has a carrier's number.
+    #[must_use]
+    pub fn of(addr: &Addr) -> Option<Self> {
+        let carrier = match addr.scheme() {
+            "tcp" => Carrier::Tcp,
+            "ws" => Carrier::Ws,
+            _ => return None,
+        };
+        let socket = addr.socket_addr()?;
+        Some(Self { ip: socket.ip(), port: socket.port(), carrier })
+    }
+
     /// The address as one dials it.
     #[must_use]
     pub fn to_addr(self) -> Addr {
