@@ -48,12 +48,14 @@
 //! `router` where a message goes. Each concern is a struct that owns its fields: `link` and `queue` hold what
 //! waits, `session` and `channels` who listens, `resume` what outlives a lost link, `map` and `interest` what other
 //! servers are and want, `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where
-//! servers are and which addresses are dialled, `reach` whether others can dial us, `hop` and `limbo` what is kept until
-//! it arrived at the next server, `blame` what follows from forgeries, `sync`, `announce`, `retell`, `spread` and
-//! `joins` how all servers come to know the same; `trace` and `view` show it to the operator.
+//! servers are and which addresses are dialled, `reach` whether others can dial us, `admission` which new servers the
+//! map takes, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries,
+//! `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and `view` show it
+//! to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
 
+mod admission;
 mod announce;
 mod blame;
 mod book;
@@ -103,6 +105,7 @@ pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};
 pub use trace::{Hop, Trace};
 pub use view::{MapRow, NetworkMap};
 
+use admission::Admission;
 use announce::Announce;
 use blame::Blame;
 use book::Book;
@@ -166,6 +169,7 @@ pub struct Node {
     book: Book,
     choice: Choice,
     reach: Reach,
+    admission: Admission,
     sync: Sync,
     announce: Announce,
     dones: Dones,
@@ -195,6 +199,7 @@ impl Node {
             book: Book::new(config.lan),
             choice: Choice::default(),
             reach: Reach::new(&config),
+            admission: Admission::default(),
             sync: Sync::default(),
             announce: Announce::default(),
             dones: Dones::default(),
@@ -247,6 +252,7 @@ impl Node {
             self.peers.deadline(),
             self.choice.deadline(),
             self.reach.deadline(),
+            self.admission.deadline(),
             self.sync.deadline(),
             self.announce.deadline(),
             interest,
@@ -285,6 +291,7 @@ impl Node {
             limbo_bytes: self.limbo.bytes(),
             traces: self.traces.len(),
             book: self.book.len(),
+            turned_away: self.admission.len(),
             paced_dials: self.book.paced_len(),
         };
         Stats {

@@ -200,6 +200,7 @@ impl Node {
         self.expire_spread();
         self.expire_limbo();
         self.expire_traces();
+        self.ask_refused();
         self.ask_due();
         self.choose_due();
         self.expire_away();

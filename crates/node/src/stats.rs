@@ -284,6 +284,8 @@ pub struct Sizes {
     pub traces: usize,
     /// Servers whose addresses are known.
     pub book: usize,
+    /// New servers that hung on one stranger and are asked for again.
+    pub turned_away: usize,
     /// Dials of the last five minutes to addresses that strangers named.
     pub paced_dials: usize,
 }

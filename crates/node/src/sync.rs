@@ -136,12 +136,20 @@ impl Node {
         let (router, epoch) = (record.server.router(), record.epoch);
         // Who names nobody cannot be reached by what it says: its neighbours have it, and others get the next one.
         let names_nobody = record.neighbours.is_empty();
+        if !self.may_enter(link, &record) {
+            return self.refuse_object(link, Code::Limit);
+        }
+        let is_unknown = self.map.known(router).is_none();
+        let Some(peer) = self.peers.get_mut(link) else { return };
         let generation = self.map.generation();
         match self.map.insert(now, record, signed) {
             RecordOutcome::Newer { forward, new_epoch } => {
                 peer.records.take(now, 1);
                 if new_epoch {
                     self.interest.forget(router);
+                }
+                if is_unknown {
+                    self.entered(link, router);
                 }
                 self.learn_of(router);
                 if forward && !names_nobody {
@@ -271,6 +279,7 @@ impl Node {
         let now = self.cx.now;
         for router in self.map.expire(now) {
             self.interest.forget(router);
+            self.left(router);
             self.sync.budgets.remove(&router);
             self.sync.held.remove(&router);
             self.map_changed();

@@ -135,7 +135,6 @@ impl Loop {
                     node.handle(now, Input::Unpeer(addr));
                 }
             }
-            Arrival::Found(addr) => node.handle(now, Input::Found(addr)),
             Arrival::Probed { dial, reachable } => node.handle(now, Input::Probed { dial, reachable }),
             Arrival::Connect { answer, .. } if self.is_draining => drop(answer.send(Err(PeerError::Stopped))),
             Arrival::Connect { peer, answer } => {

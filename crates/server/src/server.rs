@@ -123,12 +123,6 @@ impl Server {
         answered.await.unwrap_or(Err(PeerError::Stopped))
     }
 
-    /// Tells the server of another one that local discovery found: an IP address, which may be private, and the key
-    /// to be proven there. It is one to choose from; without a key or an IP address it counts for nothing.
-    pub async fn found(&self, addr: ServerAddr) {
-        self.shared().tell(Arrival::Found(addr)).await;
-    }
-
     /// The servers that this one is linked with.
     #[must_use]
     pub fn peers(&self) -> Vec<Peer> {

@@ -39,8 +39,6 @@ pub(crate) enum Arrival {
         why: Code,
     },
     NotDialled(Box<NotDialled>),
-    /// Local discovery found a server.
-    Found(ServerAddr),
     /// A server was dialled to see whether it can be.
     Probed {
         dial: DialId,

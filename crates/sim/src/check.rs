@@ -108,6 +108,7 @@ impl World {
             ("tags", sizes.tags, 2_000_000 + 131_072),
             ("frames not done", sizes.pending_done, 8_192),
             ("held records", sizes.held_records, 4_096),
+            ("servers turned away", sizes.turned_away, 1_024),
             ("address book", sizes.book, 4_096),
             ("dials for strangers", sizes.paced_dials, 301),
         ];

@@ -144,7 +144,7 @@ fn e6_ten_thousand_addresses_that_swallow_dials_cost_one_a_second_and_a_good_one
     world.answers.insert(place.to_addr(), good);
     for number in 0..10_000_u16 {
         let [high, low] = number.to_be_bytes();
-        let addr = gossip(&format!("30.{high}.{low}.1"), 30_303);
+        let addr = gossip(&format!("{}.{low}.{high}.1", 30 + number % 60), 30_303);
         tell(&mut world, gossiper, record(stranger(number), 1, &[addr], &[]));
     }
     let sizes = world.stats(0).sizes;
@@ -164,11 +164,12 @@ fn e6_ten_thousand_addresses_that_swallow_dials_cost_one_a_second_and_a_good_one
     world.answers.insert(place.to_addr(), good);
     for number in 0..4_000_u16 {
         let [high, low] = number.to_be_bytes();
-        let addr = gossip(&format!("30.{high}.{low}.1"), 30_303);
+        let addr = gossip(&format!("{}.{low}.{high}.1", 30 + number % 60), 30_303);
         tell(world, gossiper, record(stranger(number), 1, &[addr], &[]));
     }
-    tell(world, gossiper, record(stranger(60_000), 1, &[], &[server(0), good]));
-    tell(world, gossiper, record(good, 1, &[place], &[stranger(60_000)]));
+    let honest = world.fake_peer(0, stranger(60_001));
+    tell(world, honest, record(stranger(60_001), 1, &[], &[server(0), good]));
+    tell(world, honest, record(good, 1, &[place], &[stranger(60_001)]));
     live(world, secs(60));
     assert!(dialled(world).contains(&"9.9.9.9".to_owned()), "within a minute");
 }
@@ -392,4 +393,34 @@ fn servers_that_fell_out_of_the_map_are_dialled_for_a_day() {
     world.dials.clear();
     live(&mut world, secs(600) + ms(1));
     assert_eq!(world.dials, [], "they are forgotten");
+}
+
+#[test]
+fn e6_a_tail_behind_one_stranger_ends_at_a_quarter_of_the_map_and_behind_a_named_server_it_does_not() {
+    let (mut world, gossiper) = told(&Config { profile: Profile::Trusted, ..Config::default() });
+    let tail = |world: &mut World, from: Client, numbers: std::ops::Range<u16>| {
+        for number in numbers {
+            // Each hangs on the one before: only the first names somebody near.
+            let before = if number % 1_000 == 0 { stranger(60_000) } else { stranger(number - 1) };
+            tell(world, from, record(stranger(number), 1, &[], &[before]));
+            assert!(world.stats(0).sizes.turned_away <= 1_024);
+        }
+    };
+    tail(&mut world, gossiper, 1_000..3_000);
+    let count = world.node(0).servers().len();
+    assert!((250..=260).contains(&count), "{count}");
+    live(&mut world, secs(20));
+    let asked = |frame: &Frame| matches!(&frame.kind, Kind::Pull { want } if want.len() > 500);
+    assert!(world.take_inbox(gossiper).iter().any(asked), "there may be more ways by now");
+    // Another neighbour has ways to more of them.
+    let second = world.fake_peer(0, stranger(60_001));
+    tell(&mut world, second, record(stranger(5_000), 1, &[], &[stranger(60_001)]));
+    assert_eq!(world.node(0).servers().len(), count + 1, "and honest servers still come in");
+    // Whom the operator names may be the only way to everybody.
+    let named = world.dials_fake(0, stranger(60_002));
+    world.ask(named, Received::Other(Frame::from(Kind::Welcome(darkchat_proto::Welcome::default()))));
+    for number in 10_000..11_000_u16 {
+        tell(&mut world, named, record(stranger(number), 1, &[], &[stranger(60_002)]));
+    }
+    assert_eq!(world.node(0).servers().len(), count + 1_001);
 }
