@@ -33,6 +33,25 @@ fn clients_that_know_another_address_go_there() {
 }
 
 #[test]
+fn clients_that_know_no_other_address_go_where_the_server_says() {
+    let second = Server::start(Kind::Ws, &[]);
+    let elsewhere = second.any().replacen("://", &format!("://{}@", second.id), 1);
+    let mut first = Server::start(Kind::Tcp, &["--elsewhere", &elsewhere]);
+    let listener = listen(first.any(), "#move", &[]);
+    first.program.signal("TERM");
+    assert_eq!(first.program.code(), 0);
+    listener.out.until(&["\"connected\"", &second.id]);
+    while send(second.any(), "#move", "", "are you here?")["local"] == 0 {}
+    heard_text(&listener, "are you here?");
+}
+
+#[test]
+fn an_address_without_a_key_is_not_taken_for_elsewhere() {
+    let out = common::server().args(["--ephemeral", "--elsewhere", "127.0.0.1:1"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+}
+
+#[test]
 fn people_are_told_why_the_connection_went() {
     let mut server = Server::start(Kind::Tcp, &[]);
     let chat = Program::start(client(server.any()).args(["chat"]));

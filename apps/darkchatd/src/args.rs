@@ -73,6 +73,9 @@ pub(crate) struct Run {
     /// Dial this server and keep the link; may be given again.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DARKCHATD_CONNECT")]
     pub(crate) connect: Vec<ServerAddr>,
+    /// Where clients may go when this server stops, with its key; may be given again, four are told.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = with_key, env = "DARKCHATD_ELSEWHERE")]
+    pub(crate) elsewhere: Vec<ServerAddr>,
     /// The key file; server.key in the folder of darkchat if not given.
     #[arg(long, value_name = "FILE", env = "DARKCHATD_KEY", conflicts_with = "ephemeral")]
     pub(crate) key: Option<PathBuf>,
@@ -265,6 +268,12 @@ fn advertised(text: &str) -> Result<GossipAddr, String> {
     let addr: Addr = text.parse().map_err(|error| format!("{error}"))?;
     let addr = addr.or_peer_port();
     GossipAddr::of(&addr).ok_or_else(|| format!("an IP address under tcp or ws: {text}"))
+}
+
+/// An address with the key that must be proven there.
+fn with_key(text: &str) -> Result<ServerAddr, String> {
+    let addr: ServerAddr = text.parse().map_err(|error: darkchat_proto::ParseError| error.to_string())?;
+    if addr.key.is_some() { Ok(addr) } else { Err("needs the server's key: s…@host:port".to_owned()) }
 }
 
 fn handshake_timeout(text: &str) -> Result<Duration, String> {

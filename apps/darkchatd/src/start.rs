@@ -69,6 +69,9 @@ async fn start(run: &Run, identity: Identity) -> anyhow::Result<Server> {
     for ServerAddr { addr, key } in run.connect.clone() {
         builder = builder.peer(ServerAddr { addr: addr.or_peer_port(), key });
     }
+    for ServerAddr { addr, key } in run.elsewhere.clone() {
+        builder = builder.elsewhere(ServerAddr { addr: addr.or_client_port(), key });
+    }
     Ok(builder.start().await?)
 }
 

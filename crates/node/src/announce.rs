@@ -137,6 +137,7 @@ impl Node {
             (!addrs.is_empty(), RecordFlags::DIALABLE),
             (!self.config.leaf, RecordFlags::TRANSIT),
             (self.config.peers_closed, RecordFlags::PEERS_CLOSED),
+            (self.draining, RecordFlags::DRAINING),
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
         let record = ServerRecord {

@@ -1,7 +1,7 @@
 //! What an operator can choose, each number with its reason. Source: `docs/protocol.md`, sections 10 and 12.
 
 use crate::Profile;
-use darkchat_proto::{Carrier, Features, GossipAddr, Network};
+use darkchat_proto::{Carrier, Features, GossipAddr, Network, ServerAddr};
 use std::time::Duration;
 
 /// The choices of a node.
@@ -32,6 +32,8 @@ pub struct Config {
     pub peers_closed: bool,
     /// Whether private and loopback addresses that others name are dialled.
     pub lan: bool,
+    /// Where clients may go when the server leaves: at most 4 addresses with keys are told.
+    pub elsewhere: Vec<ServerAddr>,
     /// How long a client's session outlives its link, so that it can be resumed; 0 turns that off.
     pub resume: Duration,
     /// The memory that the server may take, in bytes; send queues take at most a quarter.
@@ -72,6 +74,7 @@ impl Default for Config {
             leaf: false,
             peers_closed: false,
             lan: false,
+            elsewhere: Vec::new(),
             resume: Duration::from_secs(10),
             memory_budget: 512 << 20,
             limbo_bytes: 4 << 20,

@@ -63,6 +63,7 @@ mod channels;
 mod clients;
 mod config;
 mod context;
+mod drain;
 mod event;
 mod hop;
 mod input;
@@ -179,6 +180,8 @@ pub struct Node {
     blame: Blame,
     traces: Traces,
     draining: bool,
+    /// While we leave: when the links with peers end.
+    leave_at: Option<Time>,
 }
 
 impl Node {
@@ -209,6 +212,7 @@ impl Node {
             blame: Blame::default(),
             traces: Traces::default(),
             draining: false,
+            leave_at: None,
             config,
         }
     }
@@ -249,6 +253,7 @@ impl Node {
         [
             self.links.deadline(),
             self.away.deadline(),
+            self.leave_at,
             self.peers.deadline(),
             self.choice.deadline(),
             self.reach.deadline(),

@@ -154,6 +154,7 @@ impl Node {
         let mut goodbye = Goodbye::new(code);
         match code {
             Code::RateLimited => goodbye.retry_ms = RATE_RETRY_MS,
+            Code::Shutdown if self.links.kind(link) == Some(LinkKind::Client) => self.say_where(&mut goodbye),
             Code::SlowConsumer => goodbye.text = format!("{} posts were dropped", self.links.dropped(link)),
             _ => {}
         }
@@ -204,23 +205,7 @@ impl Node {
         self.ask_due();
         self.choose_due();
         self.expire_away();
+        self.leave_peers();
         self.dial_due();
-    }
-
-    pub(crate) fn drain(&mut self) {
-        if self.draining {
-            return;
-        }
-        self.draining = true;
-        self.peers.close();
-        while self.away.deadline().is_some() {
-            self.make_room_for_client();
-        }
-        let links: Vec<LinkId> = self.links.iter().map(|(link, _)| link).collect();
-        for link in links {
-            if let Verdict::Close(code) = self.links.finish(&mut self.cx, link, Code::Shutdown) {
-                self.close(link, code);
-            }
-        }
     }
 }

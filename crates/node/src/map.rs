@@ -168,7 +168,10 @@ impl Map {
         });
         if !is_refresh {
             self.graph.add(router);
-            self.graph.set(router, record.flags.contains(RecordFlags::TRANSIT), &record.neighbours);
+            // Who is about to leave carries nothing more.
+            let leaves = record.flags.contains(RecordFlags::DRAINING);
+            let transit = record.flags.contains(RecordFlags::TRANSIT) && !leaves;
+            self.graph.set(router, transit, &record.neighbours);
             self.changed();
         }
         if let Some(old) = self.records.insert(router, known) {

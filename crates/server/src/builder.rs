@@ -46,6 +46,7 @@ pub struct Builder {
     lan: Option<bool>,
     leaf: bool,
     peers_closed: bool,
+    elsewhere: Vec<ServerAddr>,
 }
 
 impl Builder {
@@ -64,6 +65,7 @@ impl Builder {
             lan: None,
             leaf: false,
             peers_closed: false,
+            elsewhere: Vec::new(),
         }
     }
 
@@ -161,8 +163,15 @@ impl Builder {
             lan: self.lan.unwrap_or_else(|| self.is_local()),
             leaf: self.leaf,
             peers_closed: self.peers_closed,
+            elsewhere: self.elsewhere.clone(),
             ..Config::default()
         }
+    }
+
+    /// Where clients may go when this server leaves. Clients take an address only with a key, and four at most.
+    pub fn elsewhere(mut self, addr: ServerAddr) -> Self {
+        self.elsewhere.push(addr);
+        self
     }
 
     fn limits_in_force(&self) -> Limits {

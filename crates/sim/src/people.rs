@@ -199,6 +199,12 @@ impl World {
         Client(client)
     }
 
+    /// Where clients reach a server, with its key.
+    #[must_use]
+    pub fn address(&self, server: Server) -> ServerAddr {
+        self.client_addr(server.0)
+    }
+
     fn client_addr(&self, server: usize) -> ServerAddr {
         ServerAddr { addr: self.addr(server, CLIENT_PORT), key: Some(self.hosts[server].id()) }
     }

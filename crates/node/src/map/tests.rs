@@ -193,6 +193,17 @@ fn a_leaf_is_an_end_and_never_on_the_way() {
 }
 
 #[test]
+fn who_is_about_to_leave_is_not_on_the_way_any_more() {
+    let mut map = network(&[1, 2], &[(1, &[0, 3]), (2, &[0, 3]), (3, &[1, 2])]);
+    let way = map.next_hop(router(3), None).unwrap();
+    let (leaver, other) = if way == router(1) { (1, 2) } else { (2, 1) };
+    let flags = RecordFlags::TRANSIT.with(RecordFlags::DRAINING);
+    hear(&mut map, secs(0), ServerRecord { flags, ..record(leaver, 1, 2, &[0, 3]) });
+    assert_eq!(map.next_hop(router(3), None), Some(router(other)));
+    assert_eq!(map.next_hop(router(leaver), None), Some(router(leaver)), "it is still there");
+}
+
+#[test]
 fn a_frame_goes_back_where_it_came_from_only_if_there_is_no_other_way() {
     let others: [(u16, &[u16]); 3] = [(1, &[0, 3]), (2, &[0, 3]), (3, &[1, 2])];
     let mut map = network(&[1, 2], &others);

@@ -3,7 +3,9 @@
 use super::world::{World, channel, join, ms, post, publish, secs, user};
 use crate::{Accept, Config, Event, Input, Received, RefusedFor};
 use darkchat_crypto::Verified;
-use darkchat_proto::{Bundle, Code, DeviceId, Done, Features, Frame, Kind, Refusal};
+use darkchat_proto::{
+    Bundle, Code, DeviceId, Done, Features, Frame, Kind, Notice, RecordFlags, Refusal, ServerRecord, Signed,
+};
 
 fn refusal(answer: Option<Kind>) -> Option<Code> {
     match answer {
@@ -407,4 +409,37 @@ fn the_second_clock_is_the_first_plus_what_passed() {
     assert_eq!(refusal(world.say_post(alice, old)), Some(Code::Stale));
     let new = post(alice.user, channel("lobby"), 1, 5_000_000, "after it");
     assert_eq!(refusal(world.say_post(alice, new)), None);
+}
+
+#[test]
+fn a_server_that_leaves_says_so_then_where_to_go_and_when() {
+    let there = |number: u8| -> darkchat_proto::ServerAddr {
+        let key = darkchat_proto::ServerId::new([number; 32]);
+        darkchat_proto::ServerAddr { addr: "tcp://192.0.2.7:8545".parse().unwrap(), key: Some(key) }
+    };
+    let elsewhere = (1..=6).map(there).collect();
+    let mut world = World::with(2, &Config { elsewhere, ..Config::default() });
+    world.peer(0, 1);
+    world.run_for(secs(3));
+    let alice = world.client(0, 1);
+    world.carried.clear();
+    world.give(0, Input::Drain);
+    let kinds: Vec<Kind> = world.inbox(alice).iter().map(|frame| frame.kind.clone()).collect();
+    let [.., Kind::Notice(Notice::Draining), Kind::Goodbye(goodbye)] = &kinds[..] else {
+        panic!("{kinds:?}")
+    };
+    assert_eq!((goodbye.code, goodbye.elsewhere.len()), (Code::Shutdown, 4));
+    assert_eq!(goodbye.elsewhere[0], there(1).to_string());
+    assert!(goodbye.retry_ms < 1_001);
+    assert_eq!(world.node(0).peers().len(), 1, "peers hear first that it leaves");
+    world.run_for(secs(1));
+    assert!(world.node(0).peers().is_empty());
+    let told = world.carried.iter().any(|(_, frame)| match &frame.kind {
+        Kind::Record(signed) => {
+            let body = Signed::decode(signed.clone()).unwrap().body;
+            ServerRecord::decode(body).unwrap().flags.contains(RecordFlags::DRAINING)
+        }
+        _ => false,
+    });
+    assert!(told, "its record says so");
 }
