@@ -153,7 +153,7 @@ pub(super) const LATER: &[Mutant] = &[
             text: "let is_held_back = place.is_paced() && !may_pace;",
             by: "let is_held_back = place.is_paced() && !may_pace && place.proven;",
         }],
-        tests: &[node("book"), node(""), NEIGHBOURS],
+        tests: &[node("tests::neighbours"), node(""), NEIGHBOURS],
     },
     Mutant {
         number: 61,
