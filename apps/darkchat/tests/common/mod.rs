@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a loaded machine: only a failure waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -177,9 +177,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(kind: Kind, more: &[&str]) -> Self {
-        let mut command = Command::new(darkchatd());
+        Self::run(Command::new(darkchatd()), kind, more)
+    }
+
+    /// The same in a network namespace.
+    pub(crate) fn start_in(namespace: &str, kind: Kind, more: &[&str]) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(darkchatd());
+        Self::run(command, kind, more)
+    }
+
+    fn run(mut command: Command, kind: Kind, more: &[&str]) -> Self {
         command.args(["--ephemeral", "--prompt", "always"]);
-        if !more.contains(&"--peer-listen") {
+        if !more.iter().any(|flag| ["--peer-listen", "--no-peer-listen"].contains(flag)) {
             command.args(["--peer-listen", "0"]);
         }
         let own_port = more.contains(&"--tcp");
@@ -277,6 +287,38 @@ pub(crate) fn send(server: &str, channel: &str, name: &str, text: &str) -> Value
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
+/// The client program in a network namespace.
+fn client_in(namespace: &str, server: &str) -> Command {
+    let plain = client(server);
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
+/// [`listen`] in a network namespace.
+pub(crate) fn listen_in(namespace: &str, server: &str, channel: &str) -> Program {
+    let program = Program::start(client_in(namespace, server).args(["recv", "--json", "-c", channel]));
+    program.out.until(&["\"joined\"", channel]);
+    program
+}
+
+/// [`send`] in a network namespace.
+pub(crate) fn send_in(namespace: &str, server: &str, channel: &str, text: &str) -> Value {
+    let out = client_in(namespace, server).args(["send", "--json", "-c", channel, text]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// [`reach`] in a network namespace.
+pub(crate) fn reach_in(namespace: &str, server: &str, channel: &str, servers: u64) {
+    until("a message goes to all servers", || {
+        send_in(namespace, server, channel, "probe")["servers"].as_u64().unwrap() >= servers
+    });
+}
+
 /// The next message that a JSON listener prints.
 pub(crate) fn heard(listener: &Program) -> Value {
     let line = listener.out.until(&["\"type\":\"message\""]);
@@ -296,9 +338,19 @@ pub(crate) fn heard_text(listener: &Program, text: &str) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
+/// Asks again until it is so: each question waits for an answer of the other program.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+    }
+}
+
 /// Sends probes until a message from here goes to this many other servers.
 pub(crate) fn reach(server: &str, channel: &str, servers: u64) {
-    while send(server, channel, "", "probe")["servers"].as_u64().unwrap() < servers {}
+    until("a message goes to all servers", || {
+        send(server, channel, "", "probe")["servers"].as_u64().unwrap() >= servers
+    });
 }
 
 /// The server program without any flags.
