@@ -126,6 +126,12 @@ pub enum ParseError {
         /// What was typed.
         text: String,
     },
+    /// Not an invitation to a private channel. What was typed is not shown: it may hold the channel's secret.
+    #[error("not an invitation: {reason}")]
+    Invite {
+        /// Which part is wrong.
+        reason: &'static str,
+    },
     /// Not a message id: 32 lower-case hexadecimal digits, a full stop, a number up to 63.
     #[error("not a message id: {}", .text.escape_debug())]
     MessageId {

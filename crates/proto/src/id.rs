@@ -1,6 +1,6 @@
-//! Identities and ids, and their text. Source: `docs/protocol.md`, sections 2 and 6.1.
+//! Identities and ids, and their text. Source: `docs/protocol.md`, sections 2, 6.1, 7 and 8.1.
 
-use crate::{ChannelName, Network, ParseError, hash};
+use crate::{ChannelName, Network, ParseError, SealedHead, hash};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use std::fmt;
 use std::str::FromStr;
@@ -85,6 +85,22 @@ bytes_id!(
 bytes_id!(
     /// The first 16 bytes of SHA-256 over the bytes of an encoded `Deliver`: what servers know a post by.
     Digest16, 16
+);
+bytes_id!(
+    /// The identity of one content of a direct message: 16 random bytes, the same for all devices of the receiver.
+    ContentId, 16
+);
+bytes_id!(
+    /// A direct session's name in its packets: 8 bytes that follow from its handshake (7.3).
+    DirectId, 8
+);
+bytes_id!(
+    /// Which bundle an INIT was made for: the first 4 bytes of SHA-256 over its body. Bundles may share one by chance.
+    KeyId, 4
+);
+bytes_id!(
+    /// Which INIT a RESP answers: the first 8 bytes of SHA-256 over its Noise message.
+    InitRef, 8
 );
 bytes_id!(
     /// An Ed25519 signature, not yet verified.
@@ -227,6 +243,28 @@ impl PostId {
     #[must_use]
     pub fn of_body(body: &[u8]) -> Self {
         Self(hash::first(hash::plain(&[b"dchat/1/msg-id\0", body])))
+    }
+
+    /// The id of a sealed post of this channel, with this head and this encoded `GroupBody` (8.1).
+    #[must_use]
+    pub fn of_sealed(channel: &ChannelId, head: &SealedHead, body: &[u8]) -> Self {
+        Self(hash::first(hash::plain(&[b"dchat/1/grp-id\0", &channel.0, &head.to_bytes(), body])))
+    }
+}
+
+impl KeyId {
+    /// The short name of the bundle with this body.
+    #[must_use]
+    pub fn of_body(body: &[u8]) -> Self {
+        Self(hash::first(hash::plain(&[body])))
+    }
+}
+
+impl InitRef {
+    /// The reference to an INIT with this Noise message.
+    #[must_use]
+    pub fn of_noise(noise: &[u8]) -> Self {
+        Self(hash::first(hash::plain(&[noise])))
     }
 }
 

@@ -29,18 +29,24 @@
 
 mod addr;
 mod code;
+mod content;
 mod error;
 mod features;
 mod field;
 mod frame;
+mod group;
 mod hash;
 mod head;
 mod hello;
 mod id;
+mod invite;
 pub mod limits;
 mod name;
+mod packet;
+pub mod pad;
 mod post;
 mod record;
+mod safety;
 mod shape;
 mod stream;
 mod time;
@@ -58,21 +64,27 @@ mod wire;
 
 pub use addr::{Addr, Carrier, GossipAddr, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
 pub use code::Code;
+pub use content::{DmContent, DmKind, SelfCopy};
 pub use error::{DecodeError, ParseError};
 pub use features::Features;
 pub use frame::{
     Class, DmDeliver, Done, Frame, Goodbye, Have, Kind, Notice, Refusal, Route, RouteHead, SendDm, Sender,
     Want, Welcome,
 };
+pub use group::{GroupBody, GroupControl, Rekey, members_hash};
 pub use head::PostHead;
 pub use hello::{Announced, Auth, Hello, HelloReply, Resume, Role, VERSION};
 pub use id::{
-    ChannelId, DeviceId, Digest16, MessageId, PostId, RouterId, ServerId, SessionId, Signature, Tag, UserId,
+    ChannelId, ContentId, DeviceId, Digest16, DirectId, InitRef, KeyId, MessageId, PostId, RouterId,
+    ServerId, SessionId, Signature, Tag, UserId,
 };
+pub use invite::{ChannelSecret, Invite};
 pub use limits::MAX_UNIT;
 pub use name::{ChannelName, Network, UserName, is_invisible};
+pub use packet::{DirectHead, InitPayload, Packet, RespPayload};
 pub use post::{Content, Deliver, Entry, EntryKind, Post, SealedHead, Signed};
 pub use record::{Bundle, InterestShard, RecordFlags, ServerRecord};
+pub use safety::SafetyNumber;
 pub use stream::{FrameStream, put_prefix};
 pub use time::{Time, parse_duration};
 pub use traced::Traced;

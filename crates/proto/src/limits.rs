@@ -73,6 +73,21 @@ pub const MAX_NETWORK: usize = 32;
 /// The longest packet of a direct message that every server can carry on, in bytes: what [`MAX_FRAME`] leaves after
 /// a route's fields. A longer one decodes, and is answered with `DmStatus(TOO_LARGE)` (5.2).
 pub const MAX_PACKET: usize = 72_704;
+/// The longest body of a direct content, in bytes: with every other field at its bound it fits into [`MAX_PACKET`],
+/// also inside the copy for one's own devices.
+pub const MAX_DM_BODY: usize = 57_344;
+/// The longest body of a `SELF_COPY`, in bytes: a content with [`MAX_DM_BODY`] and whom it went to.
+pub const MAX_SELF_COPY: usize = 60_416;
+/// The most acknowledgements in one direct content.
+pub const MAX_ACKS: usize = 32;
+/// The most administrators of a private channel.
+pub const MAX_ADMINS: usize = 8;
+/// The most server addresses in an invitation.
+pub const MAX_INVITE_SERVERS: usize = 4;
+/// The longest encoded invitation, in bytes: all its fields at their bounds take half of it.
+pub const MAX_INVITE: usize = 4_096;
+/// The most members of a private channel with a member list.
+pub const MAX_MEMBERS: usize = 256;
 
 #[cfg(test)]
 mod tests;

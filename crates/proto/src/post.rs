@@ -126,6 +126,7 @@ impl Deliver {
 /// (sealed[15], sealed[23]) = (7, 1);
 /// let head = SealedHead::decode(&sealed)?;
 /// assert_eq!((head.stream, head.seq), (7, 1));
+/// assert_eq!(head.to_bytes(), sealed[..24]);
 /// # Ok::<(), darkchat_proto::DecodeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +167,24 @@ impl SealedHead {
             stream: field::not_zero("stream", u64::from_be_bytes(stream))?,
             seq: field::not_zero("seq", u64::from_be_bytes(seq))?,
         })
+    }
+
+    /// The 24 bytes: generation, step, stream and number, each big-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 24] {
+        let Self { generation, step, stream, seq } = *self;
+        let mut bytes = [0; 24];
+        let (numbers, rest) = (u64::from(generation) << 32 | u64::from(step), [stream, seq]);
+        for (to, from) in bytes.as_chunks_mut::<8>().0.iter_mut().zip([numbers].into_iter().chain(rest)) {
+            *to = from.to_be_bytes();
+        }
+        bytes
+    }
+
+    /// The number after the last of so many entries, or `None` where the stream has no such number (6.1).
+    #[must_use]
+    pub fn next_seq(&self, entries: usize) -> Option<u64> {
+        self.seq.checked_add(u64::try_from(entries).ok()?)
     }
 }
 
@@ -276,7 +295,7 @@ impl Entry {
         Self::new(EntryKind::Text, Bytes::from(text.into()))
     }
 
-    fn to_wire(&self) -> wire::Entry {
+    pub(crate) fn to_wire(&self) -> wire::Entry {
         wire::Entry {
             kind: self.kind.to_wire(),
             content: self.content.clone(),
@@ -286,7 +305,7 @@ impl Entry {
         }
     }
 
-    fn from_wire(entry: wire::Entry) -> Result<Self, DecodeError> {
+    pub(crate) fn from_wire(entry: wire::Entry) -> Result<Self, DecodeError> {
         let reply_to = match MessageId::from_bytes(&entry.reply_to) {
             None if !entry.reply_to.is_empty() => {
                 return Err(DecodeError::Length { field: "reply_to", len: entry.reply_to.len() });

@@ -6,8 +6,9 @@
 
 use crate::DecodeError;
 use crate::limits::{
-    MAX_ADDRS, MAX_BUNDLES, MAX_DIGEST, MAX_DST, MAX_ELSEWHERE, MAX_ENTRIES, MAX_HEADERS, MAX_JOIN,
-    MAX_NEIGHBOURS, MAX_POST_HEADERS, MAX_SHARD_TAGS, MAX_VERSIONS,
+    MAX_ACKS, MAX_ADDRS, MAX_ADMINS, MAX_BUNDLES, MAX_DIGEST, MAX_DST, MAX_ELSEWHERE, MAX_ENTRIES,
+    MAX_HEADERS, MAX_INVITE_SERVERS, MAX_JOIN, MAX_MEMBERS, MAX_NEIGHBOURS, MAX_POST_HEADERS, MAX_SHARD_TAGS,
+    MAX_VERSIONS,
 };
 
 /// The fields of a message that need counting, and the messages inside it.
@@ -94,6 +95,34 @@ pub(crate) const SIGNED: Shape = Shape { name: "Signed", fields: &[] };
 pub(crate) const DELIVER: Shape = Shape { name: "Deliver", fields: &[] };
 pub(crate) const CHANNEL_BODY: Shape =
     Shape { name: "ChannelBody", fields: &[many(7, "entries", MAX_ENTRIES, Elements::Message(&ENTRY))] };
+pub(crate) const GROUP_BODY: Shape =
+    Shape { name: "GroupBody", fields: &[many(6, "entries", MAX_ENTRIES, Elements::Message(&ENTRY))] };
+pub(crate) const INIT_PAYLOAD: Shape = Shape { name: "InitPayload", fields: &[] };
+pub(crate) const RESP_PAYLOAD: Shape = Shape { name: "RespPayload", fields: &[] };
+pub(crate) const DM_CONTENT: Shape = Shape {
+    name: "DmContent",
+    fields: &[
+        many(7, "acks", MAX_ACKS, Elements::One),
+        many(8, "headers", MAX_HEADERS, Elements::Message(&PLAIN)),
+    ],
+};
+pub(crate) const SELF_COPY: Shape = Shape { name: "SelfCopy", fields: &[] };
+pub(crate) const INVITE: Shape = Shape {
+    name: "Invite",
+    fields: &[
+        many(7, "admins", MAX_ADMINS, Elements::One),
+        many(8, "servers", MAX_INVITE_SERVERS, Elements::One),
+    ],
+};
+pub(crate) const REKEY: Shape = Shape {
+    name: "Rekey",
+    fields: &[
+        once(3, "next", &INVITE),
+        many(4, "members", MAX_MEMBERS, Elements::One),
+        many(5, "removed", MAX_MEMBERS, Elements::One),
+    ],
+};
+pub(crate) const GROUP_CONTROL: Shape = Shape { name: "GroupControl", fields: &[once(4, "invite", &INVITE)] };
 pub(crate) const TRACED: Shape = Shape { name: "Traced", fields: &[] };
 pub(crate) const DEVICE_BUNDLE: Shape = Shape { name: "DeviceBundle", fields: &[] };
 pub(crate) const SERVER_RECORD: Shape = Shape {
@@ -227,6 +256,14 @@ mod tests {
             SIGNED,
             DELIVER,
             CHANNEL_BODY,
+            GROUP_BODY,
+            INIT_PAYLOAD,
+            RESP_PAYLOAD,
+            DM_CONTENT,
+            SELF_COPY,
+            INVITE,
+            REKEY,
+            GROUP_CONTROL,
             TRACED,
             DEVICE_BUNDLE,
             SERVER_RECORD,

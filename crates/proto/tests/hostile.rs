@@ -7,7 +7,7 @@ mod examples;
 mod schema;
 
 use bytes::{Bytes, BytesMut};
-use darkchat_proto::limits::{MAX_FRAME, MAX_NAME, MAX_TEXT, MAX_TRACED};
+use darkchat_proto::limits::{MAX_DM_BODY, MAX_FRAME, MAX_NAME, MAX_TEXT, MAX_TRACED};
 use darkchat_proto::{
     ChannelName, Code, DecodeError, EntryKind, Frame, FrameStream, InterestShard, Kind, Network, Post,
     ServerRecord, UserName, put_prefix,
@@ -89,7 +89,7 @@ fn on_a_small_stack(body: impl FnOnce() + Send + 'static) {
     assert!(thread.join().is_ok(), "the decoder panicked or ran out of stack");
 }
 
-const DECODERS: [&str; 11] = [
+const DECODERS: [&str; 19] = [
     "Frame",
     "Hello",
     "HelloReply",
@@ -101,6 +101,14 @@ const DECODERS: [&str; 11] = [
     "ServerRecord",
     "InterestShard",
     "Traced",
+    "GroupBody",
+    "InitPayload",
+    "RespPayload",
+    "DmContent",
+    "SelfCopy",
+    "Invite",
+    "Rekey",
+    "GroupControl",
 ];
 
 #[test]
@@ -133,9 +141,10 @@ fn a4_group_starts_are_refused_at_once_however_many_follow() {
     on_a_small_stack(|| {
         for message in DECODERS {
             let most = match message {
-                "Hello" | "HelloReply" | "Auth" => 4_096,
+                "Hello" | "HelloReply" | "Auth" | "Invite" => 4_096,
                 "ServerRecord" => 2_048,
                 "Traced" => MAX_TRACED,
+                "Rekey" | "GroupControl" => MAX_DM_BODY,
                 _ => 60_000,
             };
             for number in [1, 7, 10, 15, 77] {
@@ -352,9 +361,22 @@ fn a10_the_integer_fields_of_every_message_that_has_a_decoder_are_among_the_exam
             Vec::new()
         });
     }
-    for message in
-        ["Frame", "Route", "Digest.Have", "Pull.Want", "Addr", "Entry", "Resume", "Welcome", "Ok", "Notice"]
-    {
+    for message in [
+        "Frame",
+        "Route",
+        "Digest.Have",
+        "Pull.Want",
+        "Addr",
+        "Entry",
+        "Resume",
+        "Welcome",
+        "Ok",
+        "Notice",
+        "DmContent",
+        "GroupBody",
+        "Invite",
+        "Rekey",
+    ] {
         assert!(seen.iter().any(|name| name == message), "no example holds a {message}");
     }
     for field in schema.message("Frame") {

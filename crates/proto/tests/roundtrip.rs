@@ -4,10 +4,14 @@ mod generate;
 
 use bytes::{Bytes, BytesMut};
 use darkchat_proto::{
-    Addr, Auth, Bundle, ChannelName, Content, DecodeError, Deliver, Frame, FrameStream, Hello, HelloReply,
-    InterestShard, Kind, Post, ServerAddr, ServerRecord, Signed, Traced, UserName, is_invisible, put_prefix,
+    Addr, Auth, Bundle, ChannelName, Content, DecodeError, Deliver, DmContent, Frame, FrameStream, GroupBody,
+    GroupControl, Hello, HelloReply, InitPayload, InterestShard, Invite, Kind, Packet, Post, Rekey,
+    RespPayload, SelfCopy, ServerAddr, ServerRecord, Signed, Traced, UserName, is_invisible, pad, put_prefix,
 };
-use generate::{auth, bundle, deliver, frame, hello, hello_reply, post, record, shard, signed, traced};
+use generate::{
+    auth, bundle, deliver, dm_content, frame, group_body, group_control, hello, hello_reply, init_payload,
+    invite, packet, post, record, rekey, resp_payload, self_copy, shard, signed, traced,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -70,7 +74,16 @@ fn give_to_all(bytes: &Bytes) {
         Traced,
         Hello,
         HelloReply,
-        Auth
+        Auth,
+        GroupBody,
+        InitPayload,
+        RespPayload,
+        DmContent,
+        SelfCopy,
+        Invite,
+        Rekey,
+        GroupControl,
+        Packet
     );
 }
 
@@ -146,6 +159,36 @@ proptest! {
         prop_assert_eq!(Bundle::decode(bundle.encode()), Ok(bundle));
         prop_assert_eq!(traced.encode(), traced.encode());
         prop_assert_eq!(Traced::decode(traced.encode()), Ok(traced));
+    }
+
+    #[test]
+    fn a13_what_is_inside_seals_comes_back_and_encodes_to_the_same_bytes(
+        (content, copy, body) in (dm_content(), self_copy(), group_body()),
+        (init, resp, packet) in (init_payload(), resp_payload(), packet()),
+        (invite, rekey, control) in (invite(), rekey(), group_control()),
+    ) {
+        prop_assert_eq!(content.encode(), content.encode());
+        prop_assert_eq!(DmContent::decode_padded(content.encode_padded()), Ok(content.clone()));
+        prop_assert_eq!(DmContent::decode(content.encode()), Ok(content));
+        prop_assert_eq!(SelfCopy::decode(copy.encode()), Ok(copy));
+        prop_assert_eq!(body.encode(), body.encode());
+        prop_assert_eq!(GroupBody::decode(body.encode()), Ok(body));
+        prop_assert_eq!(InitPayload::decode(init.encode()), Ok(init));
+        prop_assert_eq!(RespPayload::decode(resp.encode()), Ok(resp));
+        prop_assert_eq!(Packet::decode(packet.encode()), Ok(packet));
+        prop_assert_eq!(invite.to_text().parse::<Invite>(), Ok(invite.clone()));
+        prop_assert_eq!(Invite::decode(invite.encode()), Ok(invite));
+        prop_assert_eq!(Rekey::decode(rekey.encode()), Ok(rekey));
+        prop_assert_eq!(GroupControl::decode(control.encode()), Ok(control));
+    }
+
+    #[test]
+    fn padding_is_taken_off_only_as_it_was_put_on(bytes in vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..300)) {
+        let padded = pad::pad(&bytes);
+        prop_assert_eq!(pad::unpad(&padded), Some(bytes.as_slice()));
+        if let Some(content) = pad::unpad(&bytes) {
+            prop_assert_eq!(pad::pad(content), bytes);
+        }
     }
 
     #[test]
@@ -256,6 +299,16 @@ proptest! {
         }
         for valid in [hello.encode(), reply.encode(), auth.encode()] {
             give_mutants_to_all(&valid.into());
+        }
+    }
+
+    #[test]
+    fn no_prefix_of_what_is_inside_seals_and_no_flipped_byte_makes_a_decoder_panic(
+        (content, copy, body) in (dm_content(), self_copy(), group_body()),
+        (init, packet, control) in (init_payload(), packet(), group_control()),
+    ) {
+        for valid in [content.encode(), copy.encode(), body.encode(), init.encode(), packet.encode(), control.encode()] {
+            give_mutants_to_all(&valid);
         }
     }
 }

@@ -16,10 +16,10 @@ mod tables;
 
 use bytes::Bytes;
 use darkchat_proto::{
-    Announced, Auth, Bundle, ChannelId, ChannelName, Code, Content, Deliver, DeviceId, Digest16, Entry,
-    EntryKind, Features, Frame, FrameStream, Have, Hello, HelloReply, InterestShard, Kind, MessageId,
-    Network, ParseError, Post, PostId, Role, RouterId, SealedHead, ServerId, SessionId, Signature, Signed,
-    Tag, UserId, Welcome,
+    Announced, Auth, Bundle, ChannelId, ChannelName, Code, Content, ContentId, Deliver, DeviceId, Digest16,
+    DirectId, DmContent, Entry, EntryKind, Features, Frame, FrameStream, GroupBody, Have, Hello, HelloReply,
+    InitRef, InterestShard, KeyId, Kind, MessageId, Network, Packet, ParseError, Post, PostId, Role,
+    RouterId, SafetyNumber, SealedHead, ServerId, SessionId, Signature, Signed, Tag, UserId, Welcome, pad,
 };
 use data_encoding::HEXLOWER;
 use serde_json::Value;
@@ -220,6 +220,7 @@ fn entry(row: &Value) -> Entry {
     let kind = match row["kind"].as_str().unwrap() {
         "TEXT" => EntryKind::Text,
         "DATA" => EntryKind::Data,
+        "MOVED" => EntryKind::Moved,
         other => panic!("an unknown kind: {other}"),
     };
     let mut entry = Entry::new(kind, hex(&row["content"]));
@@ -300,6 +301,104 @@ fn the_sealed_post_and_its_head_are_those_of_the_messages() {
     let head = SealedHead::decode(&hex(&vector["sealed"])).unwrap();
     assert_eq!((head.generation, head.step), (7, 2));
     assert_eq!((head.stream, head.seq), (0x0102_0304_0506_0708, number(&vector["seq"])));
+}
+
+#[test]
+fn the_body_and_the_ids_of_the_sealed_post_are_those_of_the_messages() {
+    let messages = messages();
+    let vector = &messages["group"];
+    let fields = &vector["fields"];
+    let body = GroupBody {
+        author: UserId::new(key("alice")),
+        time_ms: number(&fields["time_ms"]),
+        name: text(&fields["name"]),
+        prev_stream: u64::from_be_bytes(array(&fields["prev_stream"])),
+        prev_seq: number(&fields["prev_seq"]),
+        entries: vector["entries"].as_array().unwrap().iter().map(entry).collect(),
+    };
+    assert_eq!(body.encode(), hex(&vector["body"]));
+    assert_eq!(GroupBody::decode(hex(&vector["body"])), Ok(body.clone()));
+    let head = SealedHead::decode(&hex(&vector["sealed"])).unwrap();
+    assert_eq!(head.to_bytes(), array(&vector["header"]));
+    assert_eq!(head.next_seq(body.entries.len()), Some(8));
+    let plain = [hex(&vector["sig"]), body.encode()].concat();
+    assert_eq!(pad::pad(&plain), hex(&vector["plain"]));
+    let channel = ChannelId::new(array(&draft()["group"]["channel_id"]));
+    let id = PostId::of_sealed(&channel, &head, &body.encode());
+    assert_eq!(id.as_bytes(), &array(&vector["post_id"]));
+    for index in 0..2_u8 {
+        let message = MessageId { post: id, index };
+        assert_eq!(message.to_bytes(), array(&vector["message_ids"][usize::from(index)]));
+    }
+}
+
+#[test]
+fn the_direct_content_and_the_paddings_are_those_of_the_messages() {
+    let messages = messages();
+    let vector = &messages["dm"]["content"];
+    let fields = &vector["fields"];
+    let mut content = DmContent::new(
+        ContentId::new(array(&fields["id"])),
+        number(&fields["time_ms"]),
+        darkchat_proto::DmKind::Text,
+        hex(&fields["body"]),
+    );
+    content.name = text(&fields["name"]);
+    content.acks = fields["acks"].as_array().unwrap().iter().map(|id| ContentId::new(array(id))).collect();
+    content.headers = [("h".to_owned(), hex(&fields["headers"]["h"]))].into();
+    content.reply_to = Some(ContentId::new(array(&fields["reply_to"])));
+    assert_eq!(content.encode(), hex(&vector["encoded"]));
+    assert_eq!(content.encode_padded(), hex(&vector["padded"]));
+    assert_eq!(DmContent::decode_padded(hex(&vector["padded"])), Ok(content));
+
+    for row in messages["dm"]["padding"].as_array().unwrap() {
+        let len = usize::try_from(number(&row["length"])).unwrap();
+        assert_eq!(pad::padded_len(len) as u64, number(&row["padded"]), "{row}");
+        assert_eq!(pad::pad(&vec![1; len]).len() as u64, number(&row["padded"]), "{row}");
+    }
+    let padded = hex(&messages["dm"]["padded_127"]);
+    assert_eq!(pad::pad(pad::unpad(&padded).unwrap()), padded);
+    assert_eq!(pad::unpad(&padded).unwrap().len(), 127);
+}
+
+#[test]
+fn packets_of_direct_messages_are_cut_as_in_the_vectors() {
+    let (draft, messages) = (draft(), messages());
+    let (dm, framing) = (&draft["dm"], &messages["dm"]["framing"]);
+    let key_id = KeyId::of_body(&hex(&dm["bob_bundle_body"]));
+    assert_eq!(key_id.as_bytes(), &array(&framing["key_id"]));
+    assert_eq!(
+        KeyId::of_body(&hex(&messages["dm"]["bundle"]["body"])).as_bytes(),
+        &array(&messages["dm"]["bundle"]["key_id"])
+    );
+    let noise = hex(&dm["message1"]);
+    let init_ref = InitRef::of_noise(&noise);
+    assert_eq!(init_ref.as_bytes(), &array(&framing["init_ref"]));
+    let init = Packet::Init { key: key_id, noise };
+    assert_eq!(init.encode(), hex(&framing["init"]));
+    assert_eq!(Packet::decode(hex(&framing["init"])), Ok(init));
+    let resp = Packet::Resp { init: init_ref, noise: hex(&dm["message2"]) };
+    assert_eq!(resp.encode(), hex(&framing["resp"]));
+    assert_eq!(Packet::decode(hex(&framing["resp"])), Ok(resp));
+
+    for (name, numbers) in [("a0", (0, 0)), ("a2", (0, 2)), ("a3", (3, 0)), ("b2", (2, 0))] {
+        // The file has the packet without its first byte.
+        let bytes = Bytes::from([&[3][..], &hex(&dm["messages"][name])].concat());
+        let packet = Packet::decode(bytes.clone()).unwrap();
+        assert_eq!(packet.encode(), bytes);
+        let Packet::Message { head, sealed } = packet else { panic!("{name} is content") };
+        assert_eq!(head.session, DirectId::new(array(&dm["session_id"])));
+        assert_eq!((head.previous, head.number), numbers, "{name}");
+        assert_eq!(sealed.len(), 2 + 16, "two characters and a tag");
+    }
+}
+
+#[test]
+fn the_safety_number_is_that_of_the_draft() {
+    let (alice, bob) = (UserId::new(key("alice")), UserId::new(key("bob")));
+    let number = text(&draft()["ids"]["safety_number_alice_bob"]);
+    assert_eq!(SafetyNumber::of(&alice, &bob).to_string(), number);
+    assert_eq!(SafetyNumber::of(&bob, &alice).to_string(), number);
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use crate::schema::{bytes_field, number_field};
 use bytes::Bytes;
 use darkchat_proto::{
-    Announced, Auth, Bundle, Carrier, ChannelId, ChannelName, Class, Code, Content, Deliver, DeviceId,
-    DmDeliver, Done, Entry, EntryKind, Features, Frame, Goodbye, GossipAddr, Have, Hello, HelloReply,
-    InterestShard, Kind, MessageId, Network, Notice, Post, PostId, RecordFlags, Refusal, Resume, Role, Route,
-    RouteHead, RouterId, SendDm, ServerId, ServerRecord, SessionId, Signature, Signed, Tag, Traced, UserId,
-    Want, Welcome,
+    Announced, Auth, Bundle, Carrier, ChannelId, ChannelName, ChannelSecret, Class, Code, Content, ContentId,
+    Deliver, DeviceId, DmContent, DmDeliver, DmKind, Done, Entry, EntryKind, Features, Frame, Goodbye,
+    GossipAddr, GroupBody, GroupControl, Have, Hello, HelloReply, InitPayload, InterestShard, Invite, Kind,
+    MessageId, Network, Notice, Post, PostId, RecordFlags, Refusal, Rekey, RespPayload, Resume, Role, Route,
+    RouteHead, RouterId, SelfCopy, SendDm, ServerId, ServerRecord, SessionId, Signature, Signed, Tag, Traced,
+    UserId, Want, Welcome, members_hash,
 };
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -123,6 +124,80 @@ fn bundle() -> Bundle {
         server: server(),
         features: Features::NONE,
     }
+}
+
+pub(crate) fn group_body() -> GroupBody {
+    GroupBody {
+        author: user(),
+        time_ms: NOW_MS,
+        name: "alice".to_owned(),
+        prev_stream: 0x1112_1314_1516_1718,
+        prev_seq: 41,
+        entries: post().entries,
+    }
+}
+
+pub(crate) fn content() -> DmContent {
+    let mut content = DmContent::text(ContentId::new([0xC0; 16]), NOW_MS, "psst");
+    content.content_type = "text/plain".to_owned();
+    content.name = "bob".to_owned();
+    content.acks = vec![ContentId::new([0xC1; 16]), ContentId::new([0xC2; 16])];
+    content.headers.insert("h".to_owned(), Bytes::from_static(b"v"));
+    content.reply_to = Some(ContentId::new([0xC3; 16]));
+    content
+}
+
+/// Contents of every kind.
+fn contents() -> Vec<DmContent> {
+    let of = |kind, body| DmContent::new(ContentId::new([0xC4; 16]), NOW_MS, kind, body);
+    let copy = SelfCopy { user: user(), content: content().encode() };
+    vec![
+        content(),
+        of(DmKind::Data, Bytes::from_static(b"\x00\xFF")),
+        DmContent { acks: vec![ContentId::new([0xC5; 16])], ..of(DmKind::Ack, Bytes::new()) },
+        of(DmKind::Confirm, Bytes::new()),
+        of(DmKind::Typing, Bytes::new()),
+        of(DmKind::Group, GroupControl::Ask(ChannelId::new([0xC6; 32])).encode()),
+        of(DmKind::SelfCopy, copy.encode()),
+        of(DmKind::Unknown(9), Bytes::from_static(b"later")),
+    ]
+}
+
+fn invite() -> Invite {
+    Invite {
+        network: Network::default(),
+        channel: ChannelId::new([0xC7; 32]),
+        generation: 8,
+        step: 3,
+        secret: ChannelSecret::new([0x5C; 32]),
+        start_ms: NOW_MS,
+        admins: vec![user(), UserId::new([0xA2; 32])],
+        servers: vec![format!("tcp://{}@chat.example:8545", server())],
+        name: "garden".to_owned(),
+        members_hash: Some(members_hash(&Network::default(), &[user(), UserId::new([0xA2; 32])])),
+    }
+}
+
+fn rekey() -> Rekey {
+    Rekey {
+        admin: user(),
+        old_channel: ChannelId::new([0xC6; 32]),
+        next: invite(),
+        members: vec![user(), UserId::new([0xA2; 32])],
+        removed: vec![UserId::new([0xA3; 32])],
+        reason: "left the house".to_owned(),
+    }
+}
+
+fn controls() -> [GroupControl; 3] {
+    let signed = Signed { body: rekey().encode(), sig: Signature::new([0x57; 64]) };
+    let (ask, invite) = (ChannelId::new([0xC6; 32]), Box::new(invite()));
+    [GroupControl::Rekey(signed), GroupControl::Ask(ask), GroupControl::Invite(invite)]
+}
+
+fn init_payload() -> InitPayload {
+    let bundle = Signed { body: bundle().encode(), sig: Signature::new([0x54; 64]) };
+    InitPayload { bundle, time_ms: NOW_MS, features: Features::SEALED }
 }
 
 fn hello() -> Hello {
@@ -282,7 +357,11 @@ pub(crate) fn frames() -> Vec<Frame> {
 
 /// Every body and handshake payload: the message's name in the schema, and the bytes of an example.
 pub(crate) fn bodies() -> Vec<(&'static str, Bytes)> {
-    vec![
+    let resp = RespPayload { ratchet: [0xD5; 32], features: Features::SEALED };
+    let copy = SelfCopy { user: user(), content: content().encode() };
+    let contents = contents().into_iter().map(|content| ("DmContent", content.encode()));
+    let controls = controls().into_iter().map(|control| ("GroupControl", control.encode()));
+    let others = vec![
         ("Hello", hello().encode().into()),
         ("HelloReply", hello_reply(1).encode().into()),
         ("HelloReply", hello_reply(0).encode().into()),
@@ -295,7 +374,14 @@ pub(crate) fn bodies() -> Vec<(&'static str, Bytes)> {
         ("ServerRecord", record().encode()),
         ("InterestShard", shard().encode()),
         ("Traced", traced().encode()),
-    ]
+        ("GroupBody", group_body().encode()),
+        ("InitPayload", init_payload().encode()),
+        ("RespPayload", resp.encode()),
+        ("SelfCopy", copy.encode()),
+        ("Invite", invite().encode()),
+        ("Rekey", rekey().encode()),
+    ];
+    others.into_iter().chain(contents).chain(controls).collect()
 }
 
 /// Reads `bytes` as the message of this name and writes what was understood.
@@ -312,6 +398,14 @@ pub(crate) fn reencode(message: &str, bytes: Bytes) -> Result<Bytes, darkchat_pr
         "ServerRecord" => ServerRecord::decode(bytes)?.encode(),
         "InterestShard" => InterestShard::decode(bytes)?.encode(),
         "Traced" => Traced::decode(bytes)?.encode(),
+        "GroupBody" => GroupBody::decode(bytes)?.encode(),
+        "InitPayload" => InitPayload::decode(bytes)?.encode(),
+        "RespPayload" => RespPayload::decode(bytes)?.encode(),
+        "DmContent" => DmContent::decode(bytes)?.encode(),
+        "SelfCopy" => SelfCopy::decode(bytes)?.encode(),
+        "Invite" => Invite::decode(bytes)?.encode(),
+        "Rekey" => Rekey::decode(bytes)?.encode(),
+        "GroupControl" => GroupControl::decode(bytes)?.encode(),
         other => panic!("no decoder for {other}"),
     })
 }
@@ -326,6 +420,11 @@ pub(crate) fn read(message: &str, bytes: Bytes) -> Result<(), darkchat_proto::De
         "ChannelBody" => drop(Post::decode(bytes)?),
         "ServerRecord" => drop(ServerRecord::decode(bytes)?),
         "InterestShard" => drop(InterestShard::decode(bytes)?),
+        "GroupBody" => drop(GroupBody::decode(bytes)?),
+        "DmContent" => drop(DmContent::decode(bytes)?),
+        "Invite" => drop(Invite::decode(bytes)?),
+        "Rekey" => drop(Rekey::decode(bytes)?),
+        "GroupControl" => drop(GroupControl::decode(bytes)?),
         other => panic!("holds no list: {other}"),
     }
     Ok(())

@@ -2,10 +2,15 @@
 
 use super::{array, channel, device, features, gossip, number, router, server, some_bytes, text, user};
 use bytes::Bytes;
-use darkchat_proto::limits::{MAX_AGENT, MAX_CONTENT_TYPE, MAX_NAME, MAX_SHARD_BITS, MAX_TOKEN, SEALED_MIN};
+use darkchat_proto::limits::{
+    MAX_ADDR_TEXT, MAX_AGENT, MAX_CHANNEL_NAME, MAX_CONTENT_TYPE, MAX_NAME, MAX_SHARD_BITS, MAX_TEXT,
+    MAX_TOKEN, SEALED_MIN,
+};
 use darkchat_proto::{
-    Announced, Auth, Bundle, Content, Deliver, Entry, EntryKind, Hello, HelloReply, InterestShard, MessageId,
-    Post, PostId, RecordFlags, Resume, Role, ServerRecord, Signature, Signed, Tag, Traced,
+    Announced, Auth, Bundle, ChannelSecret, Content, ContentId, Deliver, DirectHead, DirectId, DmContent,
+    DmKind, Entry, EntryKind, GroupBody, GroupControl, Hello, HelloReply, InitPayload, InitRef,
+    InterestShard, Invite, KeyId, MessageId, Network, Packet, Post, PostId, RecordFlags, Rekey, RespPayload,
+    Resume, Role, SelfCopy, ServerRecord, Signature, Signed, Tag, Traced,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -174,4 +179,121 @@ pub(crate) fn auth() -> impl Strategy<Value = Auth> {
             agent,
             resume,
         })
+}
+
+pub(crate) fn group_body() -> impl Strategy<Value = GroupBody> {
+    (user(), number(), text(MAX_NAME), number(), number(), vec(entry(), 1..6)).prop_map(
+        |(author, time_ms, name, prev_stream, prev_seq, entries)| GroupBody {
+            author,
+            time_ms,
+            name,
+            prev_stream,
+            prev_seq,
+            entries,
+        },
+    )
+}
+
+pub(crate) fn init_payload() -> impl Strategy<Value = InitPayload> {
+    (signed(), number(), features()).prop_map(|(bundle, time_ms, features)| InitPayload {
+        bundle,
+        time_ms,
+        features,
+    })
+}
+
+pub(crate) fn resp_payload() -> impl Strategy<Value = RespPayload> {
+    (array::<32>(), features()).prop_map(|(ratchet, features)| RespPayload { ratchet, features })
+}
+
+fn dm_kind() -> impl Strategy<Value = DmKind> {
+    prop_oneof![
+        Just(DmKind::Text),
+        Just(DmKind::Data),
+        Just(DmKind::Ack),
+        Just(DmKind::Confirm),
+        Just(DmKind::Typing),
+        Just(DmKind::Group),
+        Just(DmKind::SelfCopy),
+        prop_oneof![8..i32::MAX, i32::MIN..0].prop_map(DmKind::Unknown),
+    ]
+}
+
+pub(crate) fn dm_content() -> impl Strategy<Value = DmContent> {
+    let id = || array::<16>().prop_map(ContentId::new);
+    let headers = btree_map(text(MAX_CONTENT_TYPE), some_bytes(20), 0..4);
+    let texts = (text(MAX_CONTENT_TYPE), text(MAX_NAME));
+    (id(), number(), dm_kind(), some_bytes(300), texts, vec(id(), 0..5), headers, option::of(id())).prop_map(
+        |(id, time_ms, kind, body, (content_type, name), acks, headers, reply_to)| DmContent {
+            id,
+            time_ms,
+            kind,
+            body,
+            content_type,
+            name,
+            acks,
+            headers,
+            reply_to,
+        },
+    )
+}
+
+pub(crate) fn self_copy() -> impl Strategy<Value = SelfCopy> {
+    (user(), some_bytes(300)).prop_map(|(user, content)| SelfCopy { user, content })
+}
+
+pub(crate) fn invite() -> impl Strategy<Value = Invite> {
+    let place = (channel(), any::<u32>(), any::<u32>(), number());
+    let secret = array::<32>().prop_map(ChannelSecret::new);
+    let servers = vec(text(MAX_ADDR_TEXT), 0..=4);
+    (place, secret, vec(user(), 1..=8), servers, text(MAX_CHANNEL_NAME), option::of(array::<32>())).prop_map(
+        |((channel, generation, step, start_ms), secret, admins, servers, name, members_hash)| Invite {
+            network: Network::default(),
+            channel,
+            generation,
+            step,
+            secret,
+            start_ms,
+            admins,
+            servers,
+            name,
+            members_hash,
+        },
+    )
+}
+
+pub(crate) fn rekey() -> impl Strategy<Value = Rekey> {
+    (user(), channel(), invite(), vec(user(), 0..9), vec(user(), 0..9), text(MAX_TEXT)).prop_map(
+        |(admin, old_channel, next, members, removed, reason)| Rekey {
+            admin,
+            old_channel,
+            next,
+            members,
+            removed,
+            reason,
+        },
+    )
+}
+
+pub(crate) fn group_control() -> impl Strategy<Value = GroupControl> {
+    prop_oneof![
+        signed().prop_map(GroupControl::Rekey),
+        channel().prop_map(GroupControl::Ask),
+        invite().prop_map(|invite| GroupControl::Invite(Box::new(invite))),
+    ]
+}
+
+pub(crate) fn packet() -> impl Strategy<Value = Packet> {
+    let head = (array::<8>(), array::<32>(), any::<u32>(), any::<u32>()).prop_map(
+        |(session, dh, previous, number)| {
+            let session = DirectId::new(session);
+            DirectHead { session, dh, previous, number }
+        },
+    );
+    prop_oneof![
+        (array::<4>(), some_bytes(200)).prop_map(|(key, noise)| Packet::Init { key: KeyId::new(key), noise }),
+        (array::<8>(), some_bytes(200))
+            .prop_map(|(init, noise)| Packet::Resp { init: InitRef::new(init), noise }),
+        (head, some_bytes(200)).prop_map(|(head, sealed)| Packet::Message { head, sealed }),
+    ]
 }

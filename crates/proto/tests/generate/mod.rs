@@ -8,7 +8,10 @@ use darkchat_proto::{Carrier, ChannelId, Code, DeviceId, Features, GossipAddr, R
 use proptest::prelude::*;
 use std::net::IpAddr;
 
-pub(crate) use bodies::{auth, bundle, deliver, hello, hello_reply, post, record, shard, signed, traced};
+pub(crate) use bodies::{
+    auth, bundle, deliver, dm_content, group_body, group_control, hello, hello_reply, init_payload, invite,
+    packet, post, record, rekey, resp_payload, self_copy, shard, signed, traced,
+};
 pub(crate) use frames::frame;
 
 /// Bytes that mean nothing, fewer than `below`: made from one number, because a choice for each byte costs more than

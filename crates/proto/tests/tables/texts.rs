@@ -1,12 +1,13 @@
 //! `texts.json`: what people type and programs print, and the ids that come of it.
 
 use darkchat_proto::{
-    ChannelId, ChannelName, Digest16, MessageId, Network, PostId, ServerAddr, ServerId, Tag, UserId, UserName,
+    ChannelId, ChannelName, Digest16, MessageId, Network, PostId, SafetyNumber, ServerAddr, ServerId, Tag,
+    UserId, UserName,
 };
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
-const ABOUT: &str = "Texts of dchat/1, sections 2, 5.5 and 6.1. Each row has what was `typed` and either what it means \
+const ABOUT: &str = "Texts of dchat/1, sections 2, 5.5, 6.1 and 7.9. Each row has what was `typed` and either what it means \
 or, under `refused`, why it is not taken (in the words of this implementation). Addresses: `normal` is the one text \
 of that address; a null port means the default of its use. A scheme other than tcp, ws and wss belongs to a transport \
 of somebody else, and is refused where none takes it.";
@@ -20,7 +21,30 @@ pub(crate) fn texts() -> Value {
         "user_names": user_names(),
         "addresses": addresses(),
         "hashes": hashes(),
+        "safety_numbers": safety_numbers(),
     })
+}
+
+/// Pairs of keys that differ at their first and at their last byte, one pair twice in the other order, and one key
+/// with itself. The third number has groups that begin with zeros.
+fn safety_numbers() -> Vec<Value> {
+    let key = |first: u8, last: u8| {
+        let mut bytes = [7; 32];
+        (bytes[0], bytes[31]) = (first, last);
+        UserId::new(bytes)
+    };
+    let pairs = [
+        (key(1, 0), key(2, 0)),
+        (key(2, 0), key(1, 0)),
+        (key(9, 1), key(9, 2)),
+        (key(0, 6), key(6, 0)),
+        (key(5, 5), key(5, 5)),
+    ];
+    let row = |(one, other): (UserId, UserId)| {
+        let number = SafetyNumber::of(&one, &other).to_string();
+        json!({ "one": one.to_string(), "other": other.to_string(), "number": number })
+    };
+    pairs.into_iter().map(row).collect()
 }
 
 fn keys() -> Vec<Value> {
