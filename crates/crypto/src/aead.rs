@@ -56,3 +56,30 @@ pub(crate) fn nonce(counter: u64) -> [u8; 12] {
     }
     nonce
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d16_a_wrong_tag_leaves_the_ciphertext_as_it_was() {
+        let key = Aead::new(&[7; 32]);
+        let mut sealed = *b"something that nobody else may see";
+        let tag = key.seal(nonce(1), b"aad", &mut sealed).unwrap();
+        let sealed = [sealed.as_slice(), &tag].concat();
+        for bit in 0..sealed.len() * 8 {
+            let mut altered = sealed.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            let before = altered.clone();
+            assert_eq!(key.open(nonce(1), b"aad", &mut altered).map(|_| ()), Err(Unopened));
+            assert_eq!(altered, before, "not a byte was decrypted");
+        }
+        for (nonce_of, aad) in [(2, b"aad"), (1, b"AAD")] {
+            let mut other = sealed.clone();
+            assert_eq!(key.open(nonce(nonce_of), aad, &mut other).map(|_| ()), Err(Unopened));
+            assert_eq!(other, sealed);
+        }
+        let mut good = sealed.clone();
+        assert_eq!(key.open(nonce(1), b"aad", &mut good).unwrap(), b"something that nobody else may see");
+    }
+}

@@ -7,26 +7,26 @@
 //! DirectKeys ───────────────────── the same on both sides ───────────── DirectKeys
 //! ```
 //!
-//! What the packets carry is opaque here; the caller's bundle inside INIT is for the session to verify, with
-//! [`Answering::caller_dh`] as the key that it must name. Packets may be forged by any server on the way, so a packet
-//! that fails changes nothing: the right one is still taken.
+//! What the packets carry is opaque to the handshake. [`Answering::caller`] verifies what INIT carries, and
+//! [`Calling::establish`] and [`Answering::establish`] go on to the [`ratchet`](crate::ratchet). Packets may be forged
+//! by any server on the way, so a packet that fails changes nothing: the right one is still taken.
 
-use crate::Verified;
+use crate::bundle::{self, Expected};
 use crate::dh::StaticKey;
 use crate::kdf::{Secret, derive};
 use crate::label::{DIRECT_PROLOGUE, DIRECT_ROOT, DIRECT_SESSION, PREFIX};
 use crate::noise::{Noise, NoiseError};
+use crate::ratchet::{HalfOpen, Ratchet};
+use crate::{Verified, verify};
 use bytes::Bytes;
-use darkchat_proto::{Bundle, DeviceId, Network, UserId};
+use darkchat_proto::{
+    Bundle, DeviceId, DirectId, Features, InitPayload, InitRef, KeyId, Network, Packet, RespPayload, Time,
+    UserId,
+};
 use data_encoding::HEXLOWER;
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-
-/// First byte of an INIT packet.
-const INIT: u8 = 1;
-/// First byte of a RESP packet.
-const RESP: u8 = 2;
 
 /// Why a packet was not taken. Nothing has changed; drop it and wait for the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum DirectError {
     /// A key of small order, which would agree on nothing.
     #[error("weak key in a direct handshake")]
     WeakKey,
+    /// What the packet says is not what it should be: no payload, or not a good bundle of who made the packet.
+    #[error("payload of a direct handshake is not good")]
+    Payload,
 }
 
 impl From<NoiseError> for DirectError {
@@ -53,44 +56,6 @@ impl From<NoiseError> for DirectError {
             NoiseError::WeakKey => Self::WeakKey,
         }
     }
-}
-
-/// Which bundle an INIT was made for: the first 4 bytes of SHA-256 over its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId([u8; 4]);
-
-impl KeyId {
-    /// The bundle that an INIT packet names, or `None` if it is no such packet. Bundles may share one by chance.
-    #[must_use]
-    pub fn of_init(packet: &[u8]) -> Option<Self> {
-        Some(split_init(packet)?.0)
-    }
-}
-
-/// Which INIT a RESP answers: the first 8 bytes of SHA-256 over its Noise message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InitRef([u8; 8]);
-
-impl InitRef {
-    /// The INIT that a RESP packet answers, or `None` if it is no such packet.
-    #[must_use]
-    pub fn of_resp(packet: &[u8]) -> Option<Self> {
-        Some(split_resp(packet)?.0)
-    }
-
-    fn of_message(noise1: &[u8]) -> Self {
-        Self(first(&Sha256::digest(noise1).into()))
-    }
-}
-
-fn split_init(packet: &[u8]) -> Option<(KeyId, &[u8])> {
-    let (id, message) = packet.strip_prefix(&[INIT])?.split_first_chunk()?;
-    Some((KeyId(*id), message))
-}
-
-fn split_resp(packet: &[u8]) -> Option<(InitRef, &[u8])> {
-    let (id, message) = packet.strip_prefix(&[RESP])?.split_first_chunk()?;
-    Some((InitRef(*id), message))
 }
 
 fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
@@ -126,11 +91,11 @@ impl Callee {
     /// The short name of the bundle in INIT packets.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        KeyId(first(&self.hash))
+        KeyId::new(first(&self.hash))
     }
 
     /// `"dchat/1/dm" 0x00 network 0x00 ‖ user ‖ device ‖ SHA-256(bundle body)`
-    fn prologue(&self, network: &Network) -> Vec<u8> {
+    pub(crate) fn prologue(&self, network: &Network) -> Vec<u8> {
         let Self { user, device, dh: _, hash } = self;
         let head = [PREFIX, DIRECT_PROLOGUE, &[0], network.as_bytes(), &[0]].concat();
         [head.as_slice(), user.as_bytes(), device.as_bytes(), hash].concat()
@@ -141,16 +106,16 @@ impl Callee {
 #[derive(Clone, PartialEq, Eq)]
 pub struct DirectKeys {
     hash: [u8; 32],
-    session: [u8; 8],
+    session: DirectId,
     root: Secret,
 }
 
 impl DirectKeys {
-    fn new(noise: &Noise) -> Self {
+    pub(crate) fn new(noise: &Noise) -> Self {
         let hash = *noise.hash();
         let (k1, k2) = noise.split();
         let both = zeroize::Zeroizing::new([k1.as_slice(), k2.as_slice()].concat());
-        let session = *derive(&hash, &both, DIRECT_SESSION);
+        let session = DirectId::new(*derive(&hash, &both, DIRECT_SESSION));
         Self { hash, session, root: derive(&hash, &both, DIRECT_ROOT) }
     }
 
@@ -162,8 +127,8 @@ impl DirectKeys {
 
     /// The session's name in its packets. Not secret.
     #[must_use]
-    pub const fn session(&self) -> &[u8; 8] {
-        &self.session
+    pub const fn session(&self) -> DirectId {
+        self.session
     }
 
     /// The ratchet's first root key. Secret.
@@ -176,7 +141,7 @@ impl DirectKeys {
 impl fmt::Debug for DirectKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hash: _, session, root: _ } = self;
-        write!(f, "DirectKeys({})", HEXLOWER.encode(session))
+        write!(f, "DirectKeys({})", HEXLOWER.encode(session.as_bytes()))
     }
 }
 
@@ -203,8 +168,9 @@ impl Calling {
         let ephemeral = StaticKey::generate(rng);
         let mut noise = Noise::ik_initiator(&callee.prologue(network), own.clone(), ephemeral, callee.dh);
         let message = noise.write(payload)?;
-        let packet = [&[INIT], callee.key_id().0.as_slice(), &message].concat();
-        Ok((Self { noise, reference: InitRef::of_message(&message) }, packet.into()))
+        let reference = InitRef::of_noise(&message);
+        let packet = Packet::Init { key: callee.key_id(), noise: message.into() };
+        Ok((Self { noise, reference }, packet.encode()))
     }
 
     /// What the RESP to our INIT begins with.
@@ -218,13 +184,31 @@ impl Calling {
     /// # Errors
     /// [`DirectError`]; the call goes on waiting.
     pub fn read_resp(&self, packet: &[u8]) -> Result<(DirectKeys, Bytes), DirectError> {
-        let (reference, message) = split_resp(packet).ok_or(DirectError::Malformed)?;
-        if reference != self.reference {
+        let Ok(Packet::Resp { init, noise: message }) = Packet::decode(Bytes::copy_from_slice(packet)) else {
+            return Err(DirectError::Malformed);
+        };
+        if init != self.reference {
             return Err(DirectError::Other);
         }
         let mut noise = self.noise.clone();
-        let payload = noise.read(message)?;
+        let payload = noise.read(&message)?;
         Ok((DirectKeys::new(&noise), payload.into()))
+    }
+
+    /// Reads RESP and begins the ratchet; 32 bytes of randomness. `now` is when.
+    ///
+    /// # Errors
+    /// [`DirectError`]; the call goes on waiting.
+    pub fn establish(
+        &self,
+        packet: &[u8],
+        now: Time,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Ratchet, RespPayload), DirectError> {
+        let (keys, payload) = self.read_resp(packet)?;
+        let payload = RespPayload::decode(payload).map_err(|_| DirectError::Payload)?;
+        let ratchet = Ratchet::call(&keys, &payload.ratchet, now, rng).map_err(|_| DirectError::WeakKey)?;
+        Ok((ratchet, payload))
     }
 }
 
@@ -248,13 +232,15 @@ impl Answering {
         packet: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Bytes), DirectError> {
-        let (id, message) = split_init(packet).ok_or(DirectError::Malformed)?;
-        if id != callee.key_id() {
+        let Ok(Packet::Init { key, noise: message }) = Packet::decode(Bytes::copy_from_slice(packet)) else {
+            return Err(DirectError::Malformed);
+        };
+        if key != callee.key_id() {
             return Err(DirectError::Other);
         }
         let mut noise = Noise::ik_responder(&callee.prologue(network), own.clone(), StaticKey::generate(rng));
-        let payload = noise.read(message)?;
-        Ok((Self { noise, reference: InitRef::of_message(message) }, payload.into()))
+        let payload = noise.read(&message)?;
+        Ok((Self { noise, reference: InitRef::of_noise(&message) }, payload.into()))
     }
 
     /// The caller's key, proven to be held by who wrote INIT: the bundle in the payload must name it.
@@ -267,6 +253,27 @@ impl Answering {
     #[must_use]
     pub fn caller_ephemeral(&self) -> [u8; 32] {
         self.noise.remote_ephemeral().copied().unwrap_or_default()
+    }
+
+    /// The caller's bundle, if INIT's payload is one that may be answered: its signature is good, it is valid at
+    /// `now_ms` (Unix milliseconds, our own clock), it names the key that wrote INIT, and INIT is not older or newer
+    /// than 300 s. Repeats within that time are for the caller to know by
+    /// [`caller_ephemeral`](Self::caller_ephemeral).
+    ///
+    /// # Errors
+    /// [`DirectError::Payload`]; drop the packet.
+    pub fn caller(
+        &self,
+        network: &Network,
+        payload: &Bytes,
+        now_ms: u64,
+    ) -> Result<(Verified<Bundle>, InitPayload), DirectError> {
+        let payload = InitPayload::decode(payload.clone()).map_err(|_| DirectError::Payload)?;
+        let bundle = verify::bundle(network, &payload.bundle).map_err(|_| DirectError::Payload)?;
+        let is_valid = bundle::check(&bundle, &Expected::of(bundle.user), now_ms).is_ok();
+        let is_new = payload.time_ms.abs_diff(now_ms) <= bundle::CLOCK_MS;
+        let is_the_callers = bundle.dh == self.caller_dh();
+        if is_valid && is_new && is_the_callers { Ok((bundle, payload)) } else { Err(DirectError::Payload) }
     }
 
     /// Which INIT this answers.
@@ -282,9 +289,31 @@ impl Answering {
     pub fn reply(self, payload: &[u8]) -> Result<(DirectKeys, Bytes), DirectError> {
         let Self { mut noise, reference } = self;
         let message = noise.write(payload)?;
-        let packet = [&[RESP], reference.0.as_slice(), &message].concat();
-        Ok((DirectKeys::new(&noise), packet.into()))
+        let packet = Packet::Resp { init: reference, noise: message.into() };
+        Ok((DirectKeys::new(&noise), packet.encode()))
     }
+
+    /// Makes RESP with a fresh ratchet key, and the ratchet that waits for the first message; 32 bytes of randomness.
+    ///
+    /// # Errors
+    /// [`DirectError::WeakKey`] if the caller's ephemeral key is of small order.
+    pub fn establish(
+        self,
+        features: Features,
+        now: Time,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(HalfOpen, Bytes), DirectError> {
+        let pair = StaticKey::generate(rng);
+        let (keys, packet) = self.reply(&RespPayload { ratchet: *pair.public(), features }.encode())?;
+        Ok((HalfOpen::new(&keys, pair, now), packet))
+    }
+}
+
+/// Whether our own call goes on when the other device has called at the same time: that of the smaller
+/// `user ‖ device` does, and both sides come to the same answer. Source: section 7.6.
+#[must_use]
+pub fn keeps_own_call(own: (&UserId, &DeviceId), other: (&UserId, &DeviceId)) -> bool {
+    own < other
 }
 
 #[cfg(test)]

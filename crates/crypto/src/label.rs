@@ -1,4 +1,4 @@
-//! Every label that this crate signs, hashes or derives with. Source: `docs/protocol.md`, sections 2, 3.2 and 7.3.
+//! Every label that this crate signs, hashes or derives with. Source: `docs/protocol.md`, sections 2, 3.2, 7.3, 7.4 and 8.1.
 
 /// What a signature is for. Its label opens the signed bytes, so a signature never serves another purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +67,18 @@ pub(crate) const NETWORK_SECRET: &[u8] = b"dchat/1/net-secret\0";
 pub(crate) const DIRECT_ROOT: &str = "dchat/1/dm-root";
 /// HKDF: name of a direct session in its packets.
 pub(crate) const DIRECT_SESSION: &str = "dchat/1/dm-sid";
+/// HKDF: next root key and chain key of a direct session.
+pub(crate) const DIRECT_RATCHET: &str = "dchat/1/dm-rk";
+/// HKDF: key and nonce of one direct message.
+pub(crate) const DIRECT_MESSAGE_KEY: &str = "dchat/1/dm-mk";
+/// Opens the associated data of a direct message.
+pub(crate) const DIRECT_MESSAGE: &[u8] = b"dchat/1/dm-msg\0";
+/// HKDF: a private channel's secret of the next step.
+pub(crate) const GROUP_STEP: &str = "dchat/1/grp-step";
+/// HKDF: the key of one stream of a private channel.
+pub(crate) const GROUP_KEY: &str = "dchat/1/grp-key";
+/// Opens the associated data of a sealed post.
+pub(crate) const GROUP_MESSAGE: &[u8] = b"dchat/1/grp-msg\0";
 /// What the text of a key file begins with.
 #[cfg(feature = "system")]
 pub(crate) const SEED_FILE: &str = "dchat-seed-1:";

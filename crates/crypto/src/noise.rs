@@ -173,6 +173,33 @@ impl Noise {
         Self { symmetric, initiator: false, left: IK, s, e, rs: None, re: None }
     }
 
+    /// IK as the answering side alone can write it, both messages: every agreement in it has one of that side's keys.
+    /// `rs` and `re` are the public keys of who seems to speak first.
+    pub(crate) fn ik_forger(prologue: &[u8], s: StaticKey, e: StaticKey, rs: [u8; 32], re: [u8; 32]) -> Self {
+        Self { rs: Some(rs), re: Some(re), ..Self::ik_responder(prologue, s, e) }
+    }
+
+    /// Writes the first message in the place of who seems to have written it; [`write`](Self::write) writes the second.
+    pub(crate) fn forge(&mut self, payload: &[u8]) -> Result<Vec<u8>, NoiseError> {
+        let mut message = Vec::new();
+        for token in self.next_message()? {
+            match token {
+                E => {
+                    let re = self.re.ok_or(NoiseError::Cut)?;
+                    message.extend_from_slice(&re);
+                    self.symmetric.mix_hash(&re);
+                }
+                S => {
+                    let rs = self.rs.ok_or(NoiseError::Cut)?;
+                    message.extend(self.symmetric.encrypt_and_hash(&rs)?);
+                }
+                Mix(dh) => self.mix(*dh)?,
+            }
+        }
+        self.write_payload(&mut message, payload)?;
+        Ok(message)
+    }
+
     /// The running hash.
     pub(crate) const fn hash(&self) -> &[u8; 32] {
         &self.symmetric.h

@@ -30,14 +30,15 @@ pub enum SealError {
     Exhausted,
 }
 
-/// Why a record was not opened. It does not say, on purpose: whoever altered it learns nothing.
+/// Why something sealed was not opened. It does not say, on purpose: whoever altered it learns nothing.
 ///
-/// The record is gone and the opener is unchanged; the link is closed without a reply.
+/// What was to open it is unchanged. After a record the link is closed without a reply; a packet of a direct message
+/// is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// It is not the next record of this link, unaltered.
-    #[error("a record does not open")]
+    /// It is not the next record of this link, or not a new message of this session, unaltered.
+    #[error("what was sealed does not open")]
     Refused,
 }
 

@@ -57,6 +57,65 @@ impl TryRng for Script {
 
 impl TryCryptoRng for Script {}
 
+/// What was sealed with, in this thread: no pair of key and nonce may come twice.
+pub(crate) mod nonces {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    /// A key and a nonce.
+    type Pair = ([u8; 32], [u8; 12]);
+
+    thread_local! {
+        static SEEN: RefCell<Option<BTreeSet<Pair>>> = const { RefCell::new(None) };
+    }
+
+    /// Begins to watch.
+    pub(crate) fn watch() {
+        SEEN.with_borrow_mut(|seen| *seen = Some(BTreeSet::new()));
+    }
+
+    pub(crate) fn note(key: &[u8; 32], nonce: &[u8; 12]) {
+        SEEN.with_borrow_mut(|seen| {
+            if let Some(seen) = seen {
+                assert!(seen.insert((*key, *nonce)), "a nonce came twice under one key");
+            }
+        });
+    }
+
+    /// How many pairs came since [`watch`].
+    pub(crate) fn count() -> usize {
+        SEEN.with_borrow(|seen| seen.as_ref().map_or(0, BTreeSet::len))
+    }
+}
+
+/// Randomness without an end from one number: SplitMix64, for tests that need much of it and the same again.
+pub(crate) struct Seeded(pub(crate) u64);
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|number| number as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Ok(mixed ^ (mixed >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in out.chunks_mut(8) {
+            let number = self.try_next_u64()?.to_le_bytes();
+            chunk.copy_from_slice(&number[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
 /// Encodings of X25519 points of small order, non-canonical ones included.
 pub(crate) const SMALL_ORDER_X25519: [[u8; 32]; 7] = {
     let mut points = [[0; 32]; 7];

@@ -2,7 +2,7 @@
 
 use crate::{SignRequest, sign};
 use darkchat_proto::{
-    Bundle, Code, DecodeError, InterestShard, Network, Post, ServerRecord, Signature, Signed,
+    Bundle, Code, DecodeError, InterestShard, Network, Post, Rekey, ServerRecord, Signature, Signed,
 };
 use ed25519_dalek::VerifyingKey;
 use std::ops::Deref;
@@ -111,7 +111,7 @@ pub fn post(network: &Network, signed: &Signed) -> Result<Verified<Post>, Verify
 
 /// A device's bundle, signed by its user (7.2).
 ///
-/// Says nothing of suite, time or server; those are for the caller to judge.
+/// Says nothing of suite, time or server: [`bundle::check`](crate::bundle::check) does, for who uses it.
 ///
 /// # Errors
 /// [`VerifyError`]: the body is no bundle, its `dh` is zero, or its user did not sign it.
@@ -142,6 +142,24 @@ pub fn shard(network: &Network, signed: &Signed) -> Result<Verified<InterestShar
     let shard = InterestShard::decode(signed.body.clone())?;
     request(shard.server.as_bytes(), &sign::shard(network, &signed.body), &signed.sig)?;
     Ok(Verified(shard))
+}
+
+/// The change of a private channel's secret, signed by the administrator that it names (8.1).
+///
+/// Says nothing of whether that is an administrator of the channel:
+/// [`Group::successor`](crate::group::Group::successor) does.
+///
+/// # Errors
+/// [`VerifyError`]: the body is no rekey, or its administrator did not sign it.
+pub fn rekey(network: &Network, signed: &Signed) -> Result<Verified<Rekey>, VerifyError> {
+    let rekey = Rekey::decode(signed.body.clone())?;
+    request(rekey.admin.as_bytes(), &sign::rekey(network, &signed.body), &signed.sig)?;
+    Ok(Verified(rekey))
+}
+
+/// A body that was checked elsewhere in this crate.
+pub(crate) const fn proven<T>(body: T) -> Verified<T> {
+    Verified(body)
 }
 
 #[cfg(test)]

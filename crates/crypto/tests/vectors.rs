@@ -1,8 +1,9 @@
 //! The vectors of `docs/protocol.md` section 15 through the public interface: ids, texts and what follows from keys.
 //!
-//! The rest of the files is checked beside the code that it concerns, where keys can be fixed: links in
-//! `src/handshake/tests.rs`, records in `src/record/tests.rs`, direct handshakes in `src/direct/tests.rs`, signatures
-//! in `src/verify/tests.rs`, Wycheproof in `src/wycheproof.rs`, Noise in `src/noise/tests.rs`.
+//! The ratchet's are in `tests/ratchet.rs`. The rest of the files is checked beside the code that it concerns, where
+//! keys can be fixed: links in `src/handshake/tests.rs`, records in `src/record/tests.rs`, direct handshakes in
+//! `src/direct/tests.rs`, private channels in `src/group/tests.rs`, signatures in `src/verify/tests.rs`, Wycheproof in
+//! `src/wycheproof.rs`, Noise in `src/noise/tests.rs`.
 #![expect(clippy::unwrap_used, reason = "what these helpers read is part of the test")]
 
 use darkchat_crypto::{Identity, sign, verify};

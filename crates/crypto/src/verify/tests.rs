@@ -4,7 +4,9 @@ use super::*;
 use crate::testing::{array, hex, vectors};
 use crate::{Context, Identity};
 use bytes::Bytes;
-use darkchat_proto::{ChannelId, DeviceId, Entry, Features, RecordFlags, ServerId, Tag};
+use darkchat_proto::{
+    ChannelId, ChannelSecret, DeviceId, Entry, Features, Invite, RecordFlags, ServerId, Tag,
+};
 use ed25519_dalek::Verifier as _;
 use proptest::prelude::*;
 
@@ -67,6 +69,24 @@ fn a_shard(server: &Identity) -> Bytes {
         .encode()
 }
 
+fn a_rekey(admin: &Identity) -> Bytes {
+    let next = Invite {
+        network: network(),
+        channel: ChannelId::new([8; 32]),
+        generation: 1,
+        step: 0,
+        secret: ChannelSecret::new([9; 32]),
+        start_ms: 1,
+        admins: vec![admin.user_id()],
+        servers: Vec::new(),
+        name: String::new(),
+        members_hash: None,
+    };
+    let (old_channel, reason) = (ChannelId::new([7; 32]), String::new());
+    let (members, removed) = (Vec::new(), Vec::new());
+    Rekey { admin: admin.user_id(), old_channel, next, members, removed, reason }.encode()
+}
+
 /// One kind of signed body: how it is made, what is signed, and how it is verified.
 struct Kind {
     body: fn(&Identity) -> Bytes,
@@ -74,7 +94,7 @@ struct Kind {
     verify: fn(&Network, &Signed) -> Result<(), VerifyError>,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind { body: a_post, request: sign::post, verify: |n, s| post(n, s).map(|_| ()) },
     Kind {
         body: |user| a_bundle(user, [6; 32]),
@@ -83,6 +103,7 @@ const KINDS: [Kind; 4] = [
     },
     Kind { body: a_record, request: sign::record, verify: |n, s| record(n, s).map(|_| ()) },
     Kind { body: a_shard, request: sign::shard, verify: |n, s| shard(n, s).map(|_| ()) },
+    Kind { body: a_rekey, request: sign::rekey, verify: |n, s| rekey(n, s).map(|_| ()) },
 ];
 
 fn signed(signer: &Identity, kind: &Kind, body: Bytes) -> Signed {
