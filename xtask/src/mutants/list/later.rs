@@ -226,16 +226,6 @@ pub(super) const LATER: &[Mutant] = &[
         tests: &[node("neighbours"), node("")],
     },
     Mutant {
-        number: 68,
-        name: "whoever answers a dial is taken for the one that was meant",
-        edits: &[Edit {
-            file: "crates/node/src/links.rs",
-            text: "if chosen.is_some_and(|target| target.server != server) => {",
-            by: "if chosen.is_some_and(|_| false) => {",
-        }],
-        tests: &[node("neighbours"), node("")],
-    },
-    Mutant {
         number: 69,
         name: "an address that nobody came through to stands in the record",
         edits: &[Edit {
