@@ -84,3 +84,10 @@ fn a_peer_that_acknowledges_what_it_swallows_loses_no_more_than_that() {
     assert_eq!((report.duplicates, report.unexplained_losses), (0, 0), "{report:?}");
     assert!(report.expected - report.delivered <= report.swallowed, "{report:?}");
 }
+
+#[test]
+fn clients_that_say_nothing_for_minutes_are_still_there() {
+    let report = mesh::run(&Mesh { messages: 12, seconds: 240, ..small() });
+    assert_clean(&report);
+    assert_eq!((report.delivered, report.closed.len()), (60, 0), "{report:?}");
+}

@@ -166,6 +166,7 @@ impl Engine {
             Event::Wall(host) => {
                 let unix_ms = self.wall_ms();
                 self.tell(host, Input::Wall { unix_ms });
+                self.ping_from_clients(host);
                 if self.hosts[host].node.is_some() {
                     self.at(self.now + WALL_EVERY, Event::Wall(host));
                 }

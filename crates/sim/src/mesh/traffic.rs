@@ -146,6 +146,20 @@ impl Engine {
         }
     }
 
+    /// The clients of a server show that they live, as programs must that have nothing to say.
+    pub(super) fn ping_from_clients(&mut self, host: usize) {
+        let members = self.traffic.members.iter().enumerate();
+        let mut clients: Vec<usize> =
+            members.filter(|(_, member)| member.host == host).map(|(number, _)| number).collect();
+        if self.mesh.quiet_channels > 0 && !self.traffic.members.is_empty() {
+            clients.push(self.traffic.members.len() + host);
+        }
+        for client in clients {
+            let frame = Received::Other(Frame::from(Kind::Ping { nonce: 0, acked: 0 }));
+            self.tell(host, Input::Frame { link: client_link(client as u64), frame });
+        }
+    }
+
     fn ask_to_join(&mut self, host: usize, client: u64, channels: Vec<ChannelId>) {
         let join = Frame::asking(1, Kind::Join { channels, wait_spread: false });
         self.tell(host, Input::Frame { link: client_link(client), frame: Received::Other(join) });
