@@ -28,8 +28,6 @@ const TURN: u64 = MILLI;
 /// A second and a millisecond, in nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MILLI: u64 = 1_000_000;
-/// Nobody is dialled but those that are named, and whoever dials is taken.
-const PINNED: Neighbours = Neighbours { min: 0, target: 0, max: 64 };
 /// Links of clients have numbers from here on; those of peers are their ends.
 const CLIENTS: u64 = 1 << 40;
 
@@ -178,10 +176,11 @@ impl Engine {
 
     fn start(&mut self, host: usize) {
         let Host { id, addr, dialable, .. } = self.hosts[host];
+        // As many as its operator named: a server chooses others only while it has lost some of those.
+        let pinned = Neighbours { min: 0, target: self.mesh.degree / 2, max: 64 };
         let (addrs, known, neighbours) = match self.mesh.form {
-            // What its operators named is all that it links with.
-            Form::Pinned if dialable => (vec![addr], Some(true), PINNED),
-            Form::Pinned => (Vec::new(), Some(false), PINNED),
+            Form::Pinned if dialable => (vec![addr], Some(true), pinned),
+            Form::Pinned => (Vec::new(), Some(false), pinned),
             // It has to find out whether it can be dialled, and whom to dial.
             Form::Discovery => {
                 (vec![addr], None, Neighbours { target: self.mesh.degree, ..Neighbours::default() })
