@@ -134,7 +134,6 @@ impl Node {
             return self.refuse_object(link, Code::RateLimited);
         }
         let (router, epoch) = (record.server.router(), record.epoch);
-        // Who names nobody cannot be reached by what it says: its neighbours have it, and others get the next one.
         let names_nobody = record.neighbours.is_empty();
         if !self.may_enter(link, &record) {
             return self.refuse_object(link, Code::Limit);
@@ -152,7 +151,9 @@ impl Node {
                     self.entered(link, router);
                 }
                 self.learn_of(router);
-                if forward && !names_nobody {
+                // Who names nobody cannot be reached by what it says, and others get its next record. But of a new
+                // epoch everybody has to hear at once: its interest is right behind.
+                if forward && (new_epoch || !names_nobody) {
                     self.pass_on(router, link);
                 }
                 if self.map.generation() != generation {

@@ -191,6 +191,25 @@ fn a_crash_in_the_middle_is_survived_by_its_clients_and_by_both_sides() {
 }
 
 #[test]
+fn a_server_that_was_restarted_is_known_everywhere_when_its_people_are_back() {
+    for seed in 100..120 {
+        let mut world = World::new(seed);
+        let [a, _b, _c, d] = world.line();
+        let (ann, dan) = (world.add_client(a), world.add_client(d));
+        for client in [ann, dan] {
+            world.join(client, "lobby");
+        }
+        world.run_for(secs(6));
+        world.crash(d);
+        world.restart(d);
+        world.run_for(secs(8));
+        world.send(ann, "lobby", "back so soon?");
+        world.run_for(secs(2));
+        world.assert_heard(dan, "back so soon?");
+    }
+}
+
+#[test]
 fn a_ring_carries_on_the_other_way_when_one_link_is_cut() {
     let mut world = World::new(9);
     let [a, b, c, d] = world.ring();

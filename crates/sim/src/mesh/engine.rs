@@ -176,8 +176,9 @@ impl Engine {
 
     fn start(&mut self, host: usize) {
         let Host { id, addr, dialable, .. } = self.hosts[host];
-        // As many as its operator named: a server chooses others only while it has lost some of those.
-        let pinned = Neighbours { min: 0, target: self.mesh.degree / 2, max: 64 };
+        // What its operators named is all that it links with, unless a split may take all of those from it.
+        let target = if self.mesh.split > 0 { self.mesh.degree / 2 } else { 0 };
+        let pinned = Neighbours { min: 0, target, max: 64 };
         let (addrs, known, neighbours) = match self.mesh.form {
             Form::Pinned if dialable => (vec![addr], Some(true), pinned),
             Form::Pinned => (Vec::new(), Some(false), pinned),
