@@ -18,8 +18,9 @@ pub(crate) fn out(bytes: &[u8]) -> Result<(), Failure> {
 
 /// A notice for people, on standard error.
 pub(crate) fn notice(text: &str) {
-    // With standard error gone there is nobody left to tell.
-    drop(writeln!(std::io::stderr(), "-- {text}"));
+    // In one write: a program that ends meanwhile must not leave half a line. With standard error gone there is nobody
+    // left to tell.
+    drop(std::io::stderr().write_all(format!("-- {text}\n").as_bytes()));
 }
 
 /// A finished line for people: `13:02 #general ann~k7q2m9xa: hello`.
