@@ -137,8 +137,10 @@ impl Link {
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
     /// of the neighbour. Shards never wait for these: what counts for us may stand behind one of them.
     fn has_window(&mut self, now: Time, len: usize, waits: bool) -> bool {
-        let hop = self.about.hop.as_deref_mut().filter(|_| waits);
-        let may_go = hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len));
+        let may_go = !waits || {
+            let hop = self.about.hop.as_deref_mut();
+            hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))
+        };
         may_go && (self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window())
     }
 

@@ -288,13 +288,16 @@ fn put_out(now: Time, link: &mut Link, item: &Item, kept: &mut Kept) {
     }
     link.in_flight = link.in_flight.saturating_add(bytes);
     link.last_sent = now;
-    if let Some(hop) = &mut link.about.hop {
+    let (mut owed, mut is_route) = (item.owed, false);
+    // Only for a neighbour: a fan-out to clients does not touch what stands apart.
+    if link.kind == LinkKind::Peer
+        && let Some(hop) = &mut link.about.hop
+    {
         hop.spend(now, bytes);
-    }
-    let hop = if item.is_route { link.about.hop.as_deref_mut() } else { None };
-    let (is_route, owed) = (hop.is_some(), if hop.is_some() { Owed::Nothing } else { item.owed });
-    if let Some(hop) = hop {
-        hop.keep(now, item.clone());
+        if item.is_route {
+            (owed, is_route) = (Owed::Nothing, true);
+            hop.keep(now, item.clone());
+        }
     }
     link.sent.push_back(Sent { at: now, bytes, owed, is_route });
     link.ring.put_out(now, item, kept);
