@@ -190,7 +190,11 @@ impl Builder {
         let device = device.unwrap_or_else(|| DeviceId::new(random()));
         let dialler = Dialler {
             transports,
-            link: LinkConfig { network: config.network.clone(), secret, features: Features::RESUME },
+            link: LinkConfig {
+                network: config.network.clone(),
+                secret,
+                features: Features::RESUME | Features::SEALED,
+            },
             identity: Arc::new(identity),
             device,
             credentials,

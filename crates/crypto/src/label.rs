@@ -79,6 +79,8 @@ pub(crate) const GROUP_STEP: &str = "dchat/1/grp-step";
 pub(crate) const GROUP_KEY: &str = "dchat/1/grp-key";
 /// Opens the associated data of a sealed post.
 pub(crate) const GROUP_MESSAGE: &[u8] = b"dchat/1/grp-msg\0";
+/// HKDF: secrets that a program without IO takes from its seed. Never on the wire.
+pub(crate) const SEEDED: &str = "dchat/1/seeded";
 /// What the text of a key file begins with.
 #[cfg(feature = "system")]
 pub(crate) const SEED_FILE: &str = "dchat-seed-1:";

@@ -135,6 +135,7 @@ mod label;
 mod noise;
 pub mod ratchet;
 mod record;
+mod seeded;
 pub mod sign;
 #[cfg(feature = "system")]
 pub mod system;
@@ -153,4 +154,5 @@ pub use handshake::{
 pub use identity::{Identity, SignRequest};
 pub use label::Context;
 pub use record::{MAX_RECORD, OpenError, Opener, SealError, Sealer};
+pub use seeded::SeededRng;
 pub use verify::{Verified, VerifyError};

@@ -68,7 +68,11 @@ impl Default for Config {
             addrs: Vec::new(),
             ports: Vec::new(),
             dialable: None,
-            features: Features::DONE | Features::DIALBACK | Features::RESUME | Features::TRACE,
+            features: Features::DONE
+                | Features::DIALBACK
+                | Features::RESUME
+                | Features::SEALED
+                | Features::TRACE,
             max_clients: 10_000,
             neighbours: Neighbours::default(),
             leaf: false,
