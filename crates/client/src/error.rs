@@ -259,9 +259,11 @@ impl From<Failure> for JoinError {
             Failure::AlreadyJoined => Self::AlreadyJoined,
             Failure::Full => Self::TooMany { max: crate::session::CHANNELS },
             Failure::TimedOut => Self::TimedOut,
-            Failure::TooLarge { .. } | Failure::BadHeaders | Failure::NotJoined | Failure::Closed => {
-                Self::Closed
-            }
+            Failure::TooLarge { .. }
+            | Failure::BadHeaders
+            | Failure::NotHere
+            | Failure::NotJoined
+            | Failure::Closed => Self::Closed,
         }
     }
 }
@@ -273,6 +275,7 @@ impl From<Failure> for SendError {
             Failure::TooLarge { len, max } => Self::TooLarge { len, max },
             Failure::BadHeaders => Self::BadHeaders,
             Failure::Full => Self::Refused { code: Code::Limit, retry: None },
+            Failure::NotHere => Self::NotHere,
             Failure::TimedOut => Self::TimedOut,
             Failure::AlreadyJoined | Failure::NotJoined | Failure::Closed => Self::Closed,
         }

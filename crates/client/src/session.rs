@@ -30,6 +30,8 @@ mod budget;
 mod channels;
 mod config;
 mod connection;
+mod contacts;
+mod controls;
 mod early;
 mod input;
 mod joining;
@@ -45,11 +47,13 @@ mod requests;
 mod resume;
 mod seen;
 mod sending;
+mod signs;
 mod stats;
 mod stream;
 mod window;
 
 pub use config::Config;
+pub use contacts::Trust;
 pub use input::{Input, Received};
 pub use output::{Event, Failure, Output, State};
 pub use stats::Stats;
@@ -58,6 +62,7 @@ use budget::Budgets;
 pub(crate) use channels::CHANNELS;
 use channels::{Channels, Membership};
 use connection::Connection;
+use contacts::Contacts;
 use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};
 use early::Early;
 use members::Members;
@@ -67,6 +72,7 @@ use own::OwnStreams;
 use random::Random;
 use requests::Requests;
 use resume::Resuming;
+use signs::Signs;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -97,6 +103,8 @@ pub struct Session {
     name: UserName,
     announce: bool,
     random: Random,
+    signs: Signs,
+    contacts: Contacts,
     wall: Wall,
     connection: Connection,
     outbox: Outbox,
@@ -142,6 +150,8 @@ impl Session {
             name,
             announce,
             random: Random::new(seed),
+            signs: Signs::default(),
+            contacts: Contacts::default(),
             wall: Wall::default(),
             connection: Connection::new(servers, reconnect, persist),
             outbox: Outbox::default(),
@@ -176,6 +186,7 @@ impl Session {
             Input::Closed { .. } => {}
             Input::Signed { sign, signature } => self.own.signed(sign, signature),
             Input::Timeout => self.timeout(now),
+            Input::Trust { user, trust } => self.contacts.set(user, trust),
             Input::Join { ticket, channel, name } => self.join(now, ticket, channel, name),
             Input::Speak { channel, name } => self.speak(&channel, name),
             Input::Leave { ticket, channel } => self.leave(now, ticket, channel),
@@ -223,6 +234,12 @@ impl Session {
     #[must_use]
     pub const fn device(&self) -> DeviceId {
         self.device
+    }
+
+    /// What the user thinks of a key, as [`Input::Trust`] told it.
+    #[must_use]
+    pub fn trust(&self, user: &UserId) -> Trust {
+        self.contacts.trust(user)
     }
 
     /// What became of the entries that arrived.

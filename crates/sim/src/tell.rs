@@ -320,6 +320,7 @@ const fn name_of_wish(input: &session::Input) -> &'static str {
         session::Input::Closed { .. } => "closed",
         session::Input::Signed { .. } => "signed",
         session::Input::Timeout => "timeout",
+        session::Input::Trust { .. } => "user: trust",
         session::Input::Join { .. } => "user: join",
         session::Input::Speak { .. } => "user: speak",
         session::Input::Leave { .. } => "user: leave",

@@ -1,10 +1,10 @@
 //! What happens to a session: facts and wishes, as plain data.
 
-use super::{DialId, SignId, Ticket};
+use super::{DialId, SignId, Ticket, Trust};
 use darkchat_crypto::{Verified, VerifyError, verify};
 use darkchat_proto::{
     Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Kind, Network, Post,
-    PostId, ServerId, Signature, UserName,
+    PostId, ServerId, Signature, UserId, UserName,
 };
 
 /// A fact or a wish that the session is told, at a time.
@@ -60,6 +60,13 @@ pub enum Input {
     },
     /// The deadline of [`Session::poll_timeout`](super::Session::poll_timeout) has come.
     Timeout,
+    /// What the user thinks of a key: from the program's contacts, at the start and when it changes.
+    Trust {
+        /// Whose key.
+        user: UserId,
+        /// The opinion; `Unknown` forgets the key.
+        trust: Trust,
+    },
     /// The user wants to be in a channel, also after a reconnect. Answered by `Joined` or `JoinFailed`.
     Join {
         /// Repeated by the answer.

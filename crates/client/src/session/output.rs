@@ -186,6 +186,8 @@ pub enum Failure {
     BadHeaders,
     /// Too much is waiting already. Nothing was changed.
     Full,
+    /// The user is not online: no device of that key is attached anywhere. Nothing was sent.
+    NotHere,
     /// The channel is joined already, or about to be.
     AlreadyJoined,
     /// The channel is not joined. Nothing was sent.

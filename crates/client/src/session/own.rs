@@ -4,6 +4,7 @@ use super::budget::Budgets;
 use super::outbox::Outbox;
 use super::output::{Failure, Output};
 use super::requests::{Asked, REQUEST_TIMEOUT, Requests};
+use super::signs::Signs;
 use super::stream::{Expired, OwnPost, OwnStream, Waiting};
 use super::{SignId, Ticket};
 use darkchat_crypto::sign;
@@ -23,6 +24,7 @@ pub(super) struct Way<'a> {
     pub wall_ms: u64,
     pub author: UserId,
     pub network: &'a Network,
+    pub signs: &'a mut Signs,
     pub budgets: &'a mut Budgets,
     pub requests: &'a mut Requests,
     pub outbox: &'a mut Outbox,
@@ -38,7 +40,6 @@ pub(super) struct OwnStreams {
     /// Whose turn it was last.
     turn: Option<ChannelId>,
     signs: BTreeMap<SignId, ChannelId>,
-    last_sign: u64,
     entries: usize,
     bytes: usize,
     /// When the budgets let the next post go, if they stopped one.
@@ -54,7 +55,6 @@ impl Default for OwnStreams {
             busy: BTreeSet::new(),
             turn: None,
             signs: BTreeMap::new(),
-            last_sign: 0,
             entries: 0,
             bytes: 0,
             wake: None,
@@ -146,8 +146,7 @@ impl OwnStreams {
         if !affords(&mut self.wake, way, entries, bytes) {
             return false;
         }
-        self.last_sign += 1;
-        let sign = SignId(self.last_sign);
+        let sign = way.signs.next();
         let cut = stream.cut(way.now, way.wall_ms, way.author, entries, sign);
         way.budgets.take_post(cut.entries, cut.bytes);
         self.signs.insert(sign, channel);

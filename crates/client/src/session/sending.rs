@@ -35,6 +35,7 @@ impl Session {
             wall_ms: self.wall.at(now),
             author: self.user,
             network: &self.network,
+            signs: &mut self.signs,
             budgets: &mut self.budgets,
             requests: &mut self.requests,
             outbox: &mut self.outbox,

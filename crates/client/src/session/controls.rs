@@ -1,0 +1,36 @@
+//! What members of private channels tell each other over direct messages: where private channels meet them. Source:
+//! `docs/protocol.md`, sections 7.5 and 8.1.
+
+use super::{Failure, Session};
+use darkchat_proto::{ContentId, GroupControl, Time, UserId};
+
+impl Session {
+    /// Sends a control to all devices of a user, sealed, and repeats it until one of them has acknowledged it.
+    /// [`control_done`](Self::control_done) tells the outcome under the same id, once.
+    ///
+    /// # Errors
+    /// [`Failure`]: `TooLarge`, `Full` (256 contents or 1 MiB wait already) or `Closed`; nothing is sent then, and no
+    /// outcome follows.
+    #[expect(dead_code, reason = "private channels come next")]
+    pub(super) fn send_control(
+        &mut self,
+        now: Time,
+        to: UserId,
+        control: &GroupControl,
+    ) -> Result<ContentId, Failure> {
+        let _ = (now, to, control);
+        Err(Failure::NotHere)
+    }
+
+    /// A control came from one of a user's devices; the user is proven, is not blocked, and the control came once.
+    #[expect(dead_code, reason = "direct messages come next")]
+    pub(super) fn control_received(&mut self, now: Time, from: UserId, control: GroupControl) {
+        let _ = (now, from, control);
+    }
+
+    /// What became of a control that was sent: acknowledged by a device of the user, or not.
+    #[expect(dead_code, reason = "direct messages come next")]
+    pub(super) fn control_done(&mut self, now: Time, id: ContentId, to: UserId, done: Result<(), Failure>) {
+        let _ = (now, id, to, done);
+    }
+}
