@@ -1,0 +1,3 @@
+// darkchat-sdk: what an application uses. Everything else is private to the package.
+
+export { TextError } from "./text/name.ts";
