@@ -8,12 +8,14 @@ use crate::client::{Client, Shared};
 use crate::error::{ConnectError, JoinError, SendError};
 use crate::message::Sent;
 use crate::room::{Room, RoomGuard};
-use crate::session::{Config, DialId, Event, Failure, Input, Output, Session, State, Stats, Ticket};
+use crate::session::{Config, DialId, Event, Failure, Fresh, Input, Output, Session, State, Stats, Ticket};
 use crate::state::{Note, Told};
 use clock::Clock;
+use darkchat_crypto::system;
 use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserName};
 use dial::Dialler;
 use link::{LinkTask, Write};
+use rand_core::Rng as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -200,6 +202,11 @@ impl Run {
         let now = self.clock.now();
         if let Some(unix_ms) = self.clock.wall(now) {
             self.session.handle(now, Input::Wall { unix_ms });
+        }
+        if input.wants_random() {
+            let mut fresh = [0; 32];
+            system::rng().fill_bytes(&mut fresh);
+            self.session.handle(now, Input::Random(Fresh(fresh)));
         }
         self.session.handle(now, input);
         while let Some(output) = self.session.poll() {

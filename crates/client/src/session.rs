@@ -23,8 +23,8 @@
 //! ```
 //!
 //! Handling an input never fails and never blocks. Each concern is a struct that owns its fields; the session routes
-//! inputs to them. Nothing here has a clock, a socket, a secret, or randomness beside its seed, so one seed and one
-//! list of inputs are one run. Source: `docs/protocol.md`, sections 5.3, 6.1, 6.3 and 11.2.
+//! inputs to them. Nothing here has a clock, a socket, the user's key, or randomness beside its seed and what
+//! [`Input::Random`] brings, so one seed and one list of inputs are one run. Source: `docs/protocol.md`, sections 5.3, 6.1, 6.3 and 11.2.
 
 mod budget;
 mod channels;
@@ -54,7 +54,7 @@ mod window;
 
 pub use config::Config;
 pub use contacts::Trust;
-pub use input::{Input, Received};
+pub use input::{Fresh, Input, Received};
 pub use output::{Event, Failure, Output, State};
 pub use stats::Stats;
 
@@ -63,12 +63,14 @@ pub(crate) use channels::CHANNELS;
 use channels::{Channels, Membership};
 use connection::Connection;
 use contacts::Contacts;
+use darkchat_crypto::SeededRng;
 use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};
 use early::Early;
 use members::Members;
 use order::Order;
 use outbox::{Leaving, Outbox};
 use own::OwnStreams;
+use rand_core::Rng as _;
 use random::Random;
 use requests::Requests;
 use resume::Resuming;
@@ -94,7 +96,7 @@ pub struct Ticket(pub u64);
 /// How long what is queued may take to go out after [`Input::Close`].
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Everything that a client knows and decides. No sockets, no clock, no randomness of its own, no secret.
+/// Everything that a client knows and decides. No sockets, no clock, no randomness of its own.
 #[derive(Debug)]
 pub struct Session {
     user: UserId,
@@ -103,6 +105,8 @@ pub struct Session {
     name: UserName,
     announce: bool,
     random: Random,
+    /// Keys and other secrets are made of it.
+    secrets: SeededRng,
     signs: Signs,
     contacts: Contacts,
     wall: Wall,
@@ -139,17 +143,22 @@ impl Wall {
 }
 
 impl Session {
-    /// A session of this user on this device. `seed` gives stream numbers and jitter; it need not stay secret.
+    /// A session of this user on this device. `seed` gives stream numbers, jitter, and keys: 32 secret random bytes,
+    /// used once.
     #[must_use]
     pub fn new(user: UserId, device: DeviceId, config: Config, seed: [u8; 32]) -> Self {
         let Config { network, servers, name, reconnect, persist, announce } = config;
+        // What gives numbers that everybody sees tells its own state; it must not tell that of the secrets.
+        let (mut secrets, mut jitter) = (SeededRng::new(seed), [0; 32]);
+        secrets.fill_bytes(&mut jitter);
         Self {
             user,
             device,
             network,
             name,
             announce,
-            random: Random::new(seed),
+            random: Random::new(jitter),
+            secrets,
             signs: Signs::default(),
             contacts: Contacts::default(),
             wall: Wall::default(),
@@ -174,6 +183,7 @@ impl Session {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Wall { unix_ms } => self.wall = Wall { unix_ms, at: now },
+            Input::Random(Fresh(bytes)) => self.secrets.mix(&bytes),
             Input::Connect => self.connect(now),
             Input::Opened { dial, server, announced, features } => {
                 self.opened(now, (dial, server), &announced, features);

@@ -81,6 +81,8 @@ pub(crate) const GROUP_KEY: &str = "dchat/1/grp-key";
 pub(crate) const GROUP_MESSAGE: &[u8] = b"dchat/1/grp-msg\0";
 /// HKDF: secrets that a program without IO takes from its seed. Never on the wire.
 pub(crate) const SEEDED: &str = "dchat/1/seeded";
+/// HKDF: fresh bytes among such secrets. Never on the wire.
+pub(crate) const SEEDED_FRESH: &str = "dchat/1/seeded-fresh";
 /// What the text of a key file begins with.
 #[cfg(feature = "system")]
 pub(crate) const SEED_FILE: &str = "dchat-seed-1:";

@@ -126,7 +126,6 @@ mod aead;
 pub mod bundle;
 mod dh;
 pub mod direct;
-mod entropy;
 pub mod forge;
 pub mod group;
 mod handshake;
@@ -148,7 +147,6 @@ mod testing;
 mod wycheproof;
 
 pub use dh::StaticKey;
-pub use entropy::Entropy;
 pub use handshake::{
     Authenticated, Credentials, Dialler, Established, HandshakeError, Initiator, InitiatorProof, LinkConfig,
     NetworkSecret, Responder, ResponderWaiting, ServerHello,

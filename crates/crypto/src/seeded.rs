@@ -1,7 +1,7 @@
 //! Randomness for secrets, all of it from one seed, so that what takes it can be run again.
 
 use crate::kdf::{Secret, derive};
-use crate::label::SEEDED;
+use crate::label::{SEEDED, SEEDED_FRESH};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
 use std::fmt;
@@ -33,6 +33,19 @@ impl SeededRng {
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
         Self { state: Zeroizing::new(seed) }
+    }
+
+    /// Mixes in fresh bytes: what is given from now on is as secret as they are, or as the state before, whichever is
+    /// more. So a thief of the state knows what follows only until the next fresh bytes.
+    ///
+    /// ```
+    /// use darkchat_crypto::{SeededRng, StaticKey};
+    /// let (mut one, mut same) = (SeededRng::new([7; 32]), SeededRng::new([7; 32]));
+    /// one.mix(&[1; 32]);
+    /// assert_ne!(StaticKey::generate(&mut one).public(), StaticKey::generate(&mut same).public());
+    /// ```
+    pub fn mix(&mut self, fresh: &[u8; 32]) {
+        self.state = derive(self.state.as_slice(), fresh, SEEDED_FRESH);
     }
 
     /// The next block; the state moves on.
@@ -96,6 +109,21 @@ mod tests {
         assert_eq!(run(1), run(1));
         let all: BTreeSet<u64> = (0..4).flat_map(run).collect();
         assert_eq!(all.len(), 4_000);
+    }
+
+    #[test]
+    fn fresh_bytes_part_generators_that_were_the_same_and_zeros_are_fresh_bytes_too() {
+        let after = |fresh: Option<u8>| {
+            let mut rng = SeededRng::new([7; 32]);
+            let _before = rng.next_u64();
+            if let Some(byte) = fresh {
+                rng.mix(&[byte; 32]);
+            }
+            rng.next_u64()
+        };
+        let all = [after(None), after(Some(0)), after(Some(1))];
+        assert_eq!(BTreeSet::from(all).len(), 3);
+        assert_eq!(after(Some(1)), all[2]);
     }
 
     #[test]

@@ -306,6 +306,7 @@ const fn name_of_kind(kind: &Kind) -> &'static str {
 const fn name_of_wish(input: &session::Input) -> &'static str {
     match input {
         session::Input::Wall { .. } => "wall clock",
+        session::Input::Random(_) => "randomness",
         session::Input::Connect => "user: connect",
         session::Input::Opened { .. } => "opened",
         session::Input::DialFailed { .. } => "dial failed",

@@ -6,6 +6,7 @@ use darkchat_proto::{
     Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Kind, Network, Post,
     PostId, ServerId, Signature, UserId, UserName,
 };
+use std::fmt;
 
 /// A fact or a wish that the session is told, at a time.
 #[derive(Debug, Clone)]
@@ -19,6 +20,9 @@ pub enum Input {
         /// Unix milliseconds.
         unix_ms: u64,
     },
+    /// Fresh bytes for keys. A driver gives some right before each input of which [`Input::wants_random`] says so:
+    /// then a copy of the session's state does not tell what keys it makes next. A simulator leaves them out.
+    Random(Fresh),
     /// The user wants to be connected. Said once; before it, the session does nothing.
     Connect,
     /// A dial's handshake is complete on our side: the server has proven its key.
@@ -101,6 +105,30 @@ pub enum Input {
     },
     /// The user goes: what is queued goes out, then a goodbye. Answered by the state `Closed`.
     Close,
+}
+
+impl Input {
+    /// Whether the session may make a key when it is given this.
+    #[must_use]
+    pub const fn wants_random(&self) -> bool {
+        match self {
+            Self::Frame(Received::Other(Frame { kind, .. })) => matches!(kind, Kind::Dm(_)),
+            Self::Frame(_) | Self::Opened { .. } | Self::Timeout => true,
+            _ => false,
+        }
+    }
+}
+
+/// 32 fresh random bytes, which are a secret: they are never printed.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "bytes, from whoever has a source of them")]
+pub struct Fresh(pub [u8; 32]);
+
+impl fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
+        f.write_str("Fresh(..)")
+    }
 }
 
 /// A frame of the server's, with the proof that its kind needs.
