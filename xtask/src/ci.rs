@@ -17,7 +17,7 @@ enum Outcome {
 /// Its name, and what it does.
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("fmt", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("proto", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -29,6 +29,7 @@ const STEPS: [Step; 11] = [
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
     ("test", |root| cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"])),
     ("vectors", foreign_vectors),
+    ("sdk", sdk),
     ("deny", deny),
     ("flags", documented_flags),
     ("packaging", packaging),
@@ -103,6 +104,21 @@ fn foreign_vectors(root: &Path) -> Result<Outcome> {
         ));
     }
     passes(Command::new("node").arg("check.mjs").current_dir(root.join("crates/crypto/tests/vectors")))
+}
+
+/// The SDK for the web: its own tests, then with the programs that the tests have just built.
+fn sdk(root: &Path) -> Result<Outcome> {
+    if !starts(Command::new("node").arg("--version")) || !starts(Command::new("npm").arg("--version")) {
+        return Ok(Outcome::Skipped("node and npm are not installed; nothing has tested the SDK"));
+    }
+    let server = server(root)?;
+    let programs = server.parent().context("darkchatd lies in no folder")?;
+    for words in [&["ci"][..], &["test"], &["run", "interop"]] {
+        let mut npm = Command::new("npm");
+        npm.args(words).current_dir(root.join("apps/web/sdk")).env("DARKCHAT_PROGRAMS", programs);
+        passes(&mut npm)?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn deny(root: &Path) -> Result<Outcome> {

@@ -1,0 +1,296 @@
+// A user's connection to the network.
+
+import { type Bytes, equal, utf8 } from "./bytes.ts";
+import { abortable, type Channel, channelQueue, PublicChannel } from "./channel.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { chooseSuite, randomBytes, type Suite } from "./crypto/suite.ts";
+import { ChatError } from "./error.ts";
+import { Emitter } from "./events.ts";
+import { channelId, networkSecret } from "./hash.ts";
+import { Identity } from "./identity.ts";
+import { type KnownServers, MemoryKnownServers } from "./known.ts";
+import { dial, type Link, type WebSocketClass } from "./link/link.ts";
+import type { Message, Missed } from "./message.ts";
+import type { Queue } from "./queue.ts";
+import { Connection, type State, type Target, targetOf } from "./session/connection.ts";
+import type { MemberChange } from "./session/members.ts";
+import { PublicEnvelope } from "./session/public.ts";
+import { Rooms, type Stats } from "./session/rooms.ts";
+import { Session } from "./session/session.ts";
+import { keyText, parseKey } from "./text/key.ts";
+import { channelName, networkName, TextError, userName } from "./text/name.ts";
+import { MAX_TOKEN } from "./wire/limits.ts";
+import { FEATURES, NOTICE, type Notice } from "./wire/messages.ts";
+
+/** The longest that a closing client waits for what it sent, in milliseconds. */
+const CLOSE_WITHIN_MS = 5_000;
+/** A server's clock that differs more is worth a word, in milliseconds (6.3). */
+const CLOCK_OFF_MS = 120_000;
+const AGENT = "darkchat-sdk/0.1.0";
+
+/** How to connect. Everything has a default. */
+export interface ClientOptions {
+  /** Who we are; without one, a fresh identity that ends with the client. */
+  readonly identity?: Identity;
+  /** The name that we claim, at most 48 bytes. */
+  readonly name?: string;
+  /** The network, `main` if not given. */
+  readonly network?: string;
+  /** The 32 bytes of a closed network's secret. */
+  readonly networkSecret?: Uint8Array;
+  /** What a server asks for that admits by token. */
+  readonly token?: string;
+  /** Remembers the servers' keys; without one they are remembered as long as the client lives. */
+  readonly knownServers?: KnownServers;
+  /** The class that makes WebSockets, such as that of the package `ws`; `globalThis.WebSocket` if not given. */
+  readonly webSocket?: WebSocketClass;
+  /** Whether others hear that we are in a channel before we write there; yes if not given. */
+  readonly announce?: boolean;
+  /** Whether a lost connection is made again; yes if not given. */
+  readonly reconnect?: boolean;
+  /** Whether the first connection is tried until it stands, instead of once at each server. */
+  readonly persist?: boolean;
+  /** Ends the wait for the first connection. */
+  readonly signal?: AbortSignal;
+  /** Provides the cryptography; WebCrypto where there is one, else the fallback. */
+  readonly suite?: Suite;
+  /** Tells the time; for tests. */
+  readonly clock?: Clock;
+}
+
+/** Something that a user should see. */
+export type Warning =
+  /** This page cannot protect the key: it is no secure context, or the browser is too old. */
+  | { readonly what: "unprotected-key" }
+  /** The server's clock and ours differ by so many milliseconds; messages may be refused as stale. */
+  | { readonly what: "clock"; readonly differenceMs: number };
+
+/** What a client tells. */
+export interface ClientEvents {
+  /** The connection changed. */
+  state: State;
+  /** Somebody came, left or took another name; `channel` with the `#`. */
+  member: MemberChange & { readonly channel: string };
+  /** The server says something to its users; text, to be shown as text. */
+  notice: { readonly text: string };
+  /** The server is about to stop; the client goes elsewhere by itself. */
+  draining: Record<string, never>;
+  warning: Warning;
+}
+
+interface Parts {
+  readonly suite: Suite;
+  readonly clock: Clock;
+  readonly identity: Identity;
+  readonly network: string;
+  readonly secret: Bytes;
+  readonly name: string;
+  readonly webSocket: WebSocketClass;
+}
+
+/** A user, connected. Also an `EventTarget`: its events carry their value in `detail`. */
+export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
+  /** Our key as text, `u...`. */
+  readonly id: string;
+  /** Who provides the cryptography. */
+  readonly cryptography: Suite["name"];
+  readonly #parts: Parts;
+  readonly #options: ClientOptions;
+  readonly #device = randomBytes(16);
+  readonly #known: KnownServers;
+  readonly #session: Session;
+  readonly #connection: Connection;
+  readonly #rooms: Rooms;
+  readonly #queues = new Set<Queue<Message | Missed>>();
+  #state: State = { name: "connecting" };
+  #isClosed = false;
+  #ran: Promise<void> = Promise.resolve();
+
+  private constructor(parts: Parts, options: ClientOptions, targets: Target[]) {
+    super();
+    this.#parts = parts;
+    this.#options = options;
+    this.id = parts.identity.id;
+    this.cryptography = parts.suite.name;
+    this.#known = options.knownServers ?? new MemoryKnownServers();
+    this.#session = new Session(parts.clock, {
+      fresh: () => this.#rooms.fresh(),
+      resumed: () => this.#rooms.resumed(),
+      over: () => this.#rooms.lost(),
+      deliver: (deliver) => this.#rooms.hear(deliver),
+      dm: () => {},
+      notice: (notice) => this.#notice(notice),
+    });
+    this.#rooms = new Rooms(parts.clock, this.#session, this.id, options.announce ?? true);
+    const reach = {
+      clock: parts.clock,
+      dial: (target: Target) => this.#dial(target),
+      serverText: (server: Bytes) => keyText(parts.suite, "server", server),
+      state: (state: State) => this.#changed(state),
+    };
+    this.#connection = new Connection(reach, this.#session, targets);
+  }
+
+  /**
+   * Connects to one server, or to the first of several that answers.
+   *
+   * A text is an address: `ws://[SERVERTEXT@]host[:port]` or `wss://...`. A `URL` object is a WebSocket's URL as it is,
+   * whatever its path, for servers behind a proxy.
+   * @throws ChatError `connect`, `wrong-server`, `version` or `refused`; TextError for what is no address.
+   */
+  static async connect(url: string | URL | (string | URL)[], options: ClientOptions = {}): Promise<Client> {
+    const targets = (Array.isArray(url) ? url : [url]).map((one) => targetOf(one));
+    if (targets.length === 0) throw new ChatError("connect", "no server is named");
+    const client = new Client(await partsOf(options), options, targets);
+    await abortable(client.#begin(), options.signal, () => void client.close());
+    return client;
+  }
+
+  /** What is happening to the connection. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** What became of the entries that arrived. */
+  stats(): Stats {
+    return { ...this.#rooms.stats };
+  }
+
+  /**
+   * Joins a channel; the `#` may be left out. Resolves when the server has taken us in.
+   * @throws ChatError `refused` (with reason `ALREADY` where we are in it), `timeout`, `closed`; TextError for a name
+   * that is none.
+   */
+  async join(channel: string, options: { name?: string; signal?: AbortSignal } = {}): Promise<Channel> {
+    const name = channelName(channel);
+    const claimed = options.name === undefined ? this.#parts.name : userName(options.name);
+    this.#mustBeOpen();
+    const { suite, identity, network } = this.#parts;
+    const id = await channelId(suite, network, name);
+    this.#mustBeOpen();
+    const label = `#${name}`;
+    const queue = channelQueue(label);
+    const envelope = new PublicEnvelope(suite, identity.signer, network, id);
+    const events = {
+      item: (item: Message | Missed) => queue.push(item),
+      member: (change: MemberChange) => this.emit("member", { ...change, channel: label }),
+      moved: () => {},
+    };
+    const joining = this.#rooms.join({ id, label, envelope, name: claimed, events });
+    const undo = (): void => void joining.then((room) => this.#rooms.leave(room)).catch(() => {});
+    const room = await abortable(joining, options.signal, undo);
+    this.#queues.add(queue);
+    return new PublicChannel(this.#rooms, room, queue);
+  }
+
+  /** Tries to connect now, while the state is `waiting`. */
+  reconnect(): void {
+    this.#connection.hurry();
+  }
+
+  /** Sends what waits, at most for 5 s, says goodbye and ends. Does nothing the second time. */
+  async close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      if (this.#session.isUp) await this.#drained();
+      this.#connection.stop();
+      this.#session.leave("OK");
+    }
+    await this.#ran;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #begin(): Promise<void> {
+    if (this.cryptography === "noble")
+      queueMicrotask(() => this.emit("warning", { what: "unprotected-key" }));
+    return new Promise((resolve, reject) => {
+      const { persist = false, reconnect = true } = this.#options;
+      this.#ran = this.#connection.run(persist, reconnect, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
+    });
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#parts.clock.after(CLOSE_WITHIN_MS, resolve);
+      void this.#rooms.drain().then(() => {
+        stop();
+        resolve();
+      });
+    });
+  }
+
+  async #dial(target: Target): Promise<Link> {
+    const { suite, clock, identity, network, secret, webSocket } = this.#parts;
+    const link = await dial(suite, clock, webSocket, target.url, {
+      network,
+      networkSecret: secret,
+      signer: identity.signer,
+      device: this.#device,
+      features: FEATURES.RESUME | FEATURES.SEALED,
+      token: this.#options.token ?? "",
+      agent: AGENT,
+      checkServer: (server) => this.#checkServer(target, server),
+      resumeAt: (server) => this.#session.offer(server),
+    });
+    const { timeMs } = link.reply;
+    const differenceMs = timeMs === 0 ? 0 : timeMs - clock.wall();
+    if (Math.abs(differenceMs) > CLOCK_OFF_MS) this.emit("warning", { what: "clock", differenceMs });
+    return link;
+  }
+
+  /** The key that was named, or remembered, or trusted now and remembered. */
+  async #checkServer({ label, key }: Target, server: Bytes): Promise<void> {
+    const { suite } = this.#parts;
+    const proven = await keyText(suite, "server", server);
+    const known = key ?? (await this.#known.load(label));
+    if (known === undefined) return this.#known.save(label, proven);
+    const expected = await parseKey(suite, "server", known).catch(() => undefined);
+    if (expected === undefined || !equal(expected, server)) {
+      throw new ChatError("wrong-server", `${label} has another key: expected ${known}, got ${proven}`);
+    }
+  }
+
+  #notice(notice: Notice): void {
+    if (notice.kind === NOTICE.DRAINING) this.emit("draining", {});
+    else if (notice.kind === NOTICE.TEXT) this.emit("notice", { text: notice.text });
+    else this.#rooms.notice(notice);
+  }
+
+  #changed(state: State): void {
+    this.#state = state;
+    this.emit("state", state);
+    if (state.name !== "closed") return;
+    this.#isClosed = true;
+    this.#rooms.close(new ChatError("closed", "the client was closed", { reason: state.reason }));
+    for (const queue of this.#queues) queue.end();
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new ChatError("closed", "the client was closed");
+  }
+}
+
+async function partsOf(options: ClientOptions): Promise<Parts> {
+  const suite = options.suite ?? (await chooseSuite());
+  const webSocket = options.webSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+  if (webSocket === undefined)
+    throw new ChatError("connect", "no WebSocket here: give one as options.webSocket");
+  if (options.networkSecret !== undefined && options.networkSecret.length !== 32) {
+    throw new TextError("a network's secret has 32 bytes");
+  }
+  if (utf8(options.token ?? "").length > MAX_TOKEN) throw new TextError("the token is too long");
+  return {
+    suite,
+    clock: options.clock ?? systemClock,
+    identity: options.identity ?? (await Identity.create(suite)).identity,
+    network: networkName(options.network ?? "main"),
+    secret: await networkSecret(suite, options.networkSecret),
+    name: userName(options.name ?? ""),
+    webSocket,
+  };
+}
