@@ -64,6 +64,9 @@ impl Node {
             }
         }
         self.joins.forget(link);
+        if session.inbox.is_some() {
+            self.unset_bundle(session.user);
+        }
         Some(session.user)
     }
 
@@ -87,7 +90,7 @@ impl Node {
                     self.refuse(link, req, Code::Unsupported, 0);
                 }
             }
-            Received::SetBundle { req, .. } => self.refuse(link, req, Code::Unsupported, 0),
+            Received::SetBundle { req, bundle, signed } => self.set_bundle(link, req, bundle, signed),
             Received::Refused { req, code, retry_ms } => self.client_refused(link, req, code, retry_ms),
             Received::Held { req, retry_ms } => {
                 self.cx.stats.refuse(RefusedFor::Rate);
@@ -144,6 +147,12 @@ impl Node {
                 self.reply(link, req, Kind::Ok(Done::default()));
             }
             Kind::Error(_) => self.reply(link, req, Kind::Ok(Done::default())),
+            Kind::Lookup { user } => self.look_up(link, req, user),
+            Kind::SendDm(dm) => self.send_dm(link, req, dm),
+            Kind::DmReject { delivery, code } => {
+                self.reject_dm(link, delivery, code);
+                self.reply(link, req, Kind::Ok(Done::default()));
+            }
             // Publish and SetBundle come with their proofs and never here; the others are not offered.
             _ => self.refuse(link, req, Code::Unsupported, 0),
         }
@@ -219,7 +228,13 @@ impl Node {
     fn pace(&mut self, link: LinkId, req: u32, channels: usize) -> bool {
         let now = self.cx.now;
         let Some(session) = self.sessions.get_mut(link) else { return false };
-        match session.pace_joins(now, channels) {
+        let pace = session.pace_joins(now, channels);
+        self.paced(link, req, pace)
+    }
+
+    /// Does what a budget says; `false`: the request is over it, and answered.
+    pub(crate) fn paced(&mut self, link: LinkId, req: u32, pace: Pace) -> bool {
+        match pace {
             Pace::Go => true,
             Pace::PauseUntil(until) => {
                 self.cx.out.push_back(Output::Pause { link, until });

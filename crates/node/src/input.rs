@@ -1,6 +1,6 @@
 //! What happens to a node: facts, as plain data.
 
-use crate::{DialId, LinkId, SignId, TraceId};
+use crate::{DialId, LinkId, SignId, TraceId, VerifyId};
 use bytes::Bytes;
 use darkchat_crypto::{Authenticated, Verified};
 use darkchat_proto::{
@@ -91,6 +91,13 @@ pub enum Input {
         sign: SignId,
         /// By the server's key.
         signature: Signature,
+    },
+    /// The answer to [`Output::Verify`](crate::Output::Verify).
+    Verified {
+        /// Which request.
+        verify: VerifyId,
+        /// The bundles in the order in which they were asked about, those whose signature is good.
+        bundles: Vec<Option<Verified<Bundle>>>,
     },
     /// The deadline of [`Node::poll_timeout`](crate::Node::poll_timeout) has come.
     Timeout,

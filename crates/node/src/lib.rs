@@ -50,7 +50,7 @@
 //! servers are and want, `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where
 //! servers are and which addresses are dialled, `reach` whether others can dial us, `admission` which new servers the
 //! map takes, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries,
-//! `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and `view` show it
+//! `inbox`, `lookup` and `direct` where users are and how packets reach them; `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and `view` show it
 //! to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
 #![warn(clippy::indexing_slicing)]
@@ -63,9 +63,11 @@ mod channels;
 mod clients;
 mod config;
 mod context;
+mod direct;
 mod drain;
 mod event;
 mod hop;
+mod inbox;
 mod input;
 mod interest;
 mod joins;
@@ -73,6 +75,7 @@ mod limbo;
 mod limits;
 mod link;
 mod links;
+mod lookup;
 mod map;
 mod neighbours;
 mod output;
@@ -113,11 +116,13 @@ use book::Book;
 use channels::Channels;
 use context::Context;
 use darkchat_proto::{Addr, ChannelId, Have, ServerId, Time, UserId};
+use direct::Directs;
 use interest::Interest;
 use joins::Joins;
 use limbo::Limbo;
 use link::{About, LinkKind, Links};
 use links::Arrival;
+use lookup::Lookups;
 use map::Map;
 use neighbours::Choice;
 use peers::{Peer, Peers};
@@ -145,6 +150,11 @@ pub struct DialId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct SignId(pub u64);
+
+/// Signatures that the node asked to have checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct VerifyId(pub u64);
 
 /// A question for the way of a channel's posts, numbered by whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +189,8 @@ pub struct Node {
     limbo: Limbo,
     blame: Blame,
     traces: Traces,
+    directs: Directs,
+    lookups: Lookups,
     draining: bool,
     /// While we leave: when the links with peers end.
     leave_at: Option<Time>,
@@ -211,6 +223,8 @@ impl Node {
             limbo: Limbo::new(config.limbo_bytes),
             blame: Blame::default(),
             traces: Traces::default(),
+            directs: Directs::default(),
+            lookups: Lookups::default(),
             draining: false,
             leave_at: None,
             config,
@@ -230,6 +244,7 @@ impl Node {
             Input::Flushed { link, bytes } => self.flushed(link, bytes),
             Input::Closed { link, why } => self.closed(link, why),
             Input::Signed { sign, signature } => self.signed(sign, signature),
+            Input::Verified { verify, bundles } => self.verified(verify, bundles),
             Input::Timeout => self.timeout(),
             Input::Peer(addr) => self.pin(addr),
             Input::Unpeer(addr) => self.unpin(&addr),
@@ -268,6 +283,8 @@ impl Node {
             self.limbo.deadline(),
             self.blame.deadline(),
             self.traces.deadline(),
+            self.directs.deadline(),
+            self.lookups.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -278,6 +295,8 @@ impl Node {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (queued_bytes, longest_queue) = self.links.sizes();
+        let (sent_packets, delivered_packets) = self.directs.sizes();
+        let (lookups, lookup_askers, lookup_answers) = self.lookups.sizes();
         let sizes = Sizes {
             clients: self.sessions.len(),
             away: self.away.len(),
@@ -298,6 +317,11 @@ impl Node {
             book: self.book.len(),
             turned_away: self.admission.len(),
             paced_dials: self.book.paced_len(),
+            sent_packets,
+            delivered_packets,
+            lookups,
+            lookup_askers,
+            lookup_answers,
         };
         Stats {
             sizes,

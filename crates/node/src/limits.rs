@@ -65,6 +65,12 @@ pub struct ClientBudgets {
     pub entries: Rate,
     /// Channels joined or left; counted by the node.
     pub joins: Rate,
+    /// Lookups; counted by the node.
+    pub lookups: Rate,
+    /// Packets of direct messages; counted by the node.
+    pub packets: Rate,
+    /// Those among them that begin a handshake; counted by the node.
+    pub calls: Rate,
 }
 
 impl ClientBudgets {
@@ -77,6 +83,9 @@ impl ClientBudgets {
             posts: Rate::of(profile, 20, 100),
             entries: Rate::of(profile, 200, 800),
             joins: Rate::of(profile, 500, 16_384),
+            lookups: Rate::of(profile, 5, 20),
+            packets: Rate::of(profile, 20, 100),
+            calls: Rate::of(profile, 1, 10),
         }
     }
 }
@@ -97,6 +106,8 @@ pub struct PeerBudgets {
     pub shards: Rate,
     /// Destinations of probes; counted by the node.
     pub probes: Rate,
+    /// Lookups of one origin; counted by the node.
+    pub lookups: Rate,
 }
 
 impl PeerBudgets {
@@ -110,6 +121,7 @@ impl PeerBudgets {
             records: Rate::of(profile, 50, 2_000),
             shards: Rate::of(profile, 100, 5_000),
             probes: Rate::of(profile, 50, 200),
+            lookups: Rate::of(profile, 50, 200),
         }
     }
 }
@@ -139,6 +151,11 @@ impl Bucket {
     /// Takes the tokens, on credit where they are not there yet.
     pub(crate) fn take(&mut self, now: Time, tokens: u64) {
         self.full_at = self.full_at.max(now) + self.rate.time_for(tokens);
+    }
+
+    /// Whether nothing is missing from it: it is as good as a new one.
+    pub(crate) fn is_full(&self, now: Time) -> bool {
+        self.full_at <= now
     }
 
     /// Takes the tokens if they are there.

@@ -201,6 +201,8 @@ impl Node {
         self.expire_spread();
         self.expire_limbo();
         self.expire_traces();
+        self.expire_directs();
+        self.expire_lookups();
         self.ask_refused();
         self.ask_due();
         self.choose_due();

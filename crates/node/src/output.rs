@@ -1,6 +1,6 @@
 //! What a node wants done: the driver carries it out and reports back.
 
-use crate::{DialId, Event, LinkId, SignId, Trace, TraceId};
+use crate::{DialId, Event, LinkId, SignId, Trace, TraceId, VerifyId};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
 use darkchat_proto::{Goodbye, ServerAddr, Time};
@@ -54,6 +54,14 @@ pub enum Output {
         sign: SignId,
         /// What to sign.
         request: SignRequest,
+    },
+    /// Check the signatures of these bundles, beside the loop. Answered by
+    /// [`Input::Verified`](crate::Input::Verified).
+    Verify {
+        /// Repeated by the answer.
+        verify: VerifyId,
+        /// Each an encoded `Signed`, from a server that may lie; at most 8.
+        bundles: Vec<Bytes>,
     },
     /// Do not read from this client before `until`.
     Pause {

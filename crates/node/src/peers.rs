@@ -1,7 +1,7 @@
 //! Links with other servers: whom to dial and when, and which of two links stays. Source: sections 9.5 and 10.1.
 
 use crate::book::Target;
-use crate::limits::{Bucket, PeerBudgets};
+use crate::limits::{Bucket, PeerBudgets, Rate};
 use crate::{DialId, LinkId, Profile};
 use darkchat_proto::{Addr, Code, RouterId, ServerAddr, ServerId, Time, Want};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +27,8 @@ const OWN_KEY_TIME: Duration = Duration::from_secs(60);
 const MAX_PULLED: usize = 4_096;
 /// How long what one peer sends of them counts as the answer.
 const PULL_TIME: Duration = Duration::from_secs(5);
+/// The origins whose lookups are counted on one link: all servers of a network.
+const MAX_ORIGINS: usize = 4_096;
 
 /// The other end of a peer link.
 #[derive(Debug)]
@@ -47,6 +49,9 @@ pub(crate) struct Peer {
     pub(crate) shards: Bucket,
     /// Destinations of probes.
     pub(crate) probes: Bucket,
+    /// Lookups, by the server that they began at; full ones may be missing.
+    lookups: BTreeMap<RouterId, Bucket>,
+    lookup_rate: Rate,
     /// What it asked for and has not got yet.
     pub(crate) owes: BTreeMap<RouterId, Want>,
     /// Whose shards it was asked for, and until when they count as the answer.
@@ -68,9 +73,24 @@ impl Peer {
             records: Bucket::new(budgets.records),
             shards: Bucket::new(budgets.shards),
             probes: Bucket::new(budgets.probes),
+            lookups: BTreeMap::new(),
+            lookup_rate: budgets.lookups,
             owes: BTreeMap::new(),
             pulled: BTreeMap::new(),
         }
+    }
+
+    /// Counts a lookup that began at this server. It shares its budget with none that come on other links: whoever lies
+    /// about where a lookup began uses up nobody else's.
+    fn pace_lookup(&mut self, now: Time, origin: RouterId) -> bool {
+        if self.lookups.len() >= MAX_ORIGINS && !self.lookups.contains_key(&origin) {
+            self.lookups.retain(|_, bucket| !bucket.is_full(now));
+            if self.lookups.len() >= MAX_ORIGINS {
+                return false;
+            }
+        }
+        let rate = self.lookup_rate;
+        self.lookups.entry(origin).or_insert_with(|| Bucket::new(rate)).try_take(now, 1)
     }
 
     /// Notes that this server's shards were asked for on this link.
@@ -446,6 +466,11 @@ impl Peers {
             peer.probes.take(now, tokens);
         }
         has_some
+    }
+
+    /// Counts a lookup that came on a link and began at this server.
+    pub(crate) fn pace_lookup(&mut self, now: Time, link: LinkId, origin: RouterId) -> bool {
+        self.by_link.get_mut(&link).is_some_and(|peer| peer.pace_lookup(now, origin))
     }
 
     /// The links that were not welcomed in time.

@@ -41,6 +41,7 @@ impl Node {
     /// A destination has no route: its frame waits if the destination was there until just now.
     pub(crate) fn without_way(&mut self, to: RouterId, travelling: &Travelling) {
         let class = travelling.head.class;
+        self.undeliverable(&travelling.head);
         if !matches!(class, Class::Channel | Class::Dm) {
             return;
         }

@@ -155,10 +155,8 @@ impl Node {
             self.cx.stats.drop_new(u64::try_from(copies).unwrap_or(u64::MAX), DroppedFor::BadSignature);
             return self.forged(link);
         }
-        if ours && head.class == Class::TraceRep {
-            self.probe_answered(&head, payload.clone());
-        } else if ours {
-            self.hand_up(link, head.class, channel, payload.clone(), digest);
+        if ours {
+            self.hand_up(link, &head, channel, payload.clone(), digest);
         }
         let (origin, id, wants) = (head.origin, head.id, head.want_done);
         head.ttl = head.ttl.min(ROUTE_TTL).saturating_sub(1);
@@ -171,6 +169,7 @@ impl Node {
             if is_message {
                 self.cx.stats.drop_new(copies, DroppedFor::Ttl);
             }
+            self.undeliverable(&head);
             hops.lose();
         }
         if wants && self.can_done(link) {
@@ -182,19 +181,24 @@ impl Node {
     fn hand_up(
         &mut self,
         link: LinkId,
-        class: Class,
+        head: &RouteHead,
         channel: Option<ChannelId>,
         payload: Bytes,
         digest: Digest16,
     ) {
-        let lost = match (class, channel) {
-            (Class::Channel, Some(channel)) => self.fan_out(link, &channel, payload, digest).err(),
-            (Class::Channel, None) => Some(DroppedFor::Malformed),
-            (Class::Dm, _) => Some(DroppedFor::NotHere),
-            _ => None,
-        };
-        if let Some(why) = lost {
-            self.cx.stats.drop_new(1, why);
+        match (head.class, channel) {
+            (Class::Channel, Some(channel)) => {
+                if let Err(why) = self.fan_out(link, &channel, payload, digest) {
+                    self.cx.stats.drop_new(1, why);
+                }
+            }
+            (Class::Channel, None) => self.cx.stats.drop_new(1, DroppedFor::Malformed),
+            (Class::Dm, _) => self.hand_direct(link, head, payload, digest),
+            (Class::DmStatus, _) => self.status_came(head.corr, payload),
+            (Class::LookupReq, _) => self.asked_where(link, head, payload),
+            (Class::LookupRep, _) => self.told_where(head.corr, payload),
+            (Class::TraceRep, _) => self.probe_answered(head, payload),
+            _ => {}
         }
     }
 
@@ -216,13 +220,16 @@ impl Node {
                 let Some(link) = self.peers.link_of(next) else {
                     hops.lose();
                     self.cx.stats.drop_new(owed.copies(), DroppedFor::NoRoute);
+                    self.undeliverable(&head);
                     continue;
                 };
+                let unsent = RouteHead { dst: Vec::new(), ..head };
                 let head = RouteHead { dst: dst.to_vec(), ..head.clone() };
                 if self.send_route(link, source, owed, Route { head, payload: payload.clone() }) {
                     hops.add(link, servers);
                 } else {
                     hops.lose();
+                    self.undeliverable(&unsent);
                 }
             }
         }

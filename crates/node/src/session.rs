@@ -3,7 +3,8 @@
 use crate::limits::{Bucket, ClientBudgets, RATE_WAIT, advice};
 use crate::seen::Recent;
 use crate::{LinkId, Profile};
-use darkchat_proto::{ChannelId, DeviceId, SessionId, Time, UserId};
+use bytes::Bytes;
+use darkchat_proto::{Bundle, ChannelId, DeviceId, SessionId, Time, UserId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,14 @@ pub(crate) const MAX_CHANNELS: usize = 16_384;
 /// So many refusals for rate in [`REFUSALS_TIME`] end a link.
 const REFUSALS: usize = 10;
 const REFUSALS_TIME: Duration = Duration::from_secs(60);
+
+/// What a session said of where its device is.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbox {
+    pub(crate) bundle: Bundle,
+    /// The encoded `Signed`, as it came and as it goes on.
+    pub(crate) signed: Bytes,
+}
 
 /// One client's session.
 pub(crate) struct Session {
@@ -26,7 +35,14 @@ pub(crate) struct Session {
     pub(crate) received: u64,
     /// Its last accepted posts.
     pub(crate) recent: Recent,
+    /// Its device's bundle, once it was set.
+    pub(crate) inbox: Option<Box<Inbox>>,
+    /// The packets that it sent and was not answered about.
+    pub(crate) unanswered: usize,
     joins: Bucket,
+    lookups: Bucket,
+    packets: Bucket,
+    calls: Bucket,
     /// When it was refused for rate, the last times.
     refusals: VecDeque<Time>,
 }
@@ -44,7 +60,7 @@ pub(crate) enum Pace {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user, device, id, channels, token: _, received, recent: _, joins: _, refusals: _ } = self;
+        let Self { user, device, id, channels, received, .. } = self;
         f.debug_struct("Session")
             .field("user", user)
             .field("device", device)
@@ -57,6 +73,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(user: UserId, device: DeviceId, id: SessionId, profile: Profile) -> Self {
+        let budgets = ClientBudgets::of(profile);
         Self {
             user,
             device,
@@ -65,7 +82,12 @@ impl Session {
             received: 0,
             channels: BTreeSet::new(),
             recent: Recent::default(),
-            joins: Bucket::new(ClientBudgets::of(profile).joins),
+            inbox: None,
+            unanswered: 0,
+            joins: Bucket::new(budgets.joins),
+            lookups: Bucket::new(budgets.lookups),
+            packets: Bucket::new(budgets.packets),
+            calls: Bucket::new(budgets.calls),
             refusals: VecDeque::new(),
         }
     }
@@ -73,12 +95,40 @@ impl Session {
     /// Counts channels joined or left.
     pub(crate) fn pace_joins(&mut self, now: Time, channels: usize) -> Pace {
         let tokens = u64::try_from(channels).unwrap_or(u64::MAX);
-        let wait = self.joins.wait(now, tokens);
+        Self::take(now, &mut [(&mut self.joins, tokens)])
+    }
+
+    /// Counts a lookup.
+    pub(crate) fn pace_lookup(&mut self, now: Time) -> Pace {
+        Self::take(now, &mut [(&mut self.lookups, 1)])
+    }
+
+    /// Counts a packet; one that begins a handshake counts as such, too.
+    pub(crate) fn pace_packet(&mut self, now: Time, is_call: bool) -> Pace {
+        let packets = (&mut self.packets, 1);
+        // Who has called too much may still talk to those that answered.
+        if is_call {
+            Self::take(now, &mut [packets, (&mut self.calls, 1)])
+        } else {
+            Self::take(now, &mut [packets])
+        }
+    }
+
+    /// Takes from all buckets or from none. What is over by no more than 2 s passes, and then nothing is read meanwhile.
+    fn take(now: Time, from: &mut [(&mut Bucket, u64)]) -> Pace {
+        let wait = from.iter().map(|(bucket, tokens)| bucket.wait(now, *tokens)).max().unwrap_or_default();
         if wait > RATE_WAIT {
             return Pace::Refuse(advice(wait));
         }
-        self.joins.take(now, tokens);
+        for (bucket, tokens) in from {
+            bucket.take(now, *tokens);
+        }
         if wait.is_zero() { Pace::Go } else { Pace::PauseUntil(now + wait) }
+    }
+
+    /// Itself, as the one who waits for the answer to a request.
+    pub(crate) const fn asking(&self, req: u32) -> Asker {
+        Asker { user: self.user, device: self.device, session: self.id, req }
     }
 
     /// Counts a refusal for rate; whether it is one too many.
@@ -131,9 +181,30 @@ impl Sessions {
         self.by_device.get(&(user, device)).copied()
     }
 
+    /// The session that this device of this user has, if it is still that one.
+    pub(crate) fn of_asker(&self, asker: &Asker) -> Option<LinkId> {
+        let link = self.of_device(asker.user, asker.device)?;
+        self.get(link).is_some_and(|session| session.id == asker.session).then_some(link)
+    }
+
+    /// The sessions of a user.
+    pub(crate) fn of_user(&self, user: UserId) -> impl Iterator<Item = &Session> {
+        let (first, last) = (DeviceId::new([0; 16]), DeviceId::new([0xFF; 16]));
+        self.by_device.range((user, first)..=(user, last)).filter_map(|(_, link)| self.by_link.get(link))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_link.len()
     }
+}
+
+/// Who asked something that takes a while: a session, which may go on with another link meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    pub(crate) session: SessionId,
+    pub(crate) req: u32,
 }
 
 #[cfg(test)]
@@ -170,6 +241,36 @@ mod tests {
             session.pace_joins(Time::from_millis(1_000), 1_000),
             Pace::PauseUntil(Time::from_millis(3_000))
         );
+    }
+
+    #[test]
+    fn packets_have_a_budget_and_those_that_call_another_one_beside_it() {
+        let mut session = session(1, 1);
+        assert!((0..10).all(|_| session.pace_packet(Time::ZERO, true) == Pace::Go));
+        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::PauseUntil(Time::from_millis(1_000)));
+        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::PauseUntil(Time::from_millis(2_000)));
+        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::Refuse(3_001));
+        assert!(
+            (0..88).all(|_| session.pace_packet(Time::ZERO, false) == Pace::Go),
+            "a refused one took none"
+        );
+        assert_eq!(session.pace_packet(Time::ZERO, false), Pace::PauseUntil(Time::from_millis(50)));
+        assert!((0..20).all(|_| session.pace_lookup(Time::ZERO) == Pace::Go));
+        assert_eq!(session.pace_lookup(Time::ZERO), Pace::PauseUntil(Time::from_millis(200)));
+    }
+
+    #[test]
+    fn the_sessions_of_a_user_are_its_own_and_one_that_was_replaced_is_not_answered() {
+        let mut sessions = Sessions::default();
+        for (link, user, device) in [(1, 1, 0), (2, 1, 0xFF), (3, 2, 0), (4, 0, 0xFF)] {
+            sessions.insert(LinkId(link), session(user, device));
+        }
+        let devices: Vec<DeviceId> =
+            sessions.of_user(UserId::new([1; 32])).map(|session| session.device).collect();
+        assert_eq!(devices, [DeviceId::new([0; 16]), DeviceId::new([0xFF; 16])]);
+        let asker = sessions.get(LinkId(1)).unwrap().asking(7);
+        assert_eq!(sessions.of_asker(&asker), Some(LinkId(1)));
+        assert_eq!(sessions.of_asker(&Asker { session: SessionId::new([9; 16]), ..asker }), None);
     }
 
     #[test]

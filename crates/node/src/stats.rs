@@ -288,4 +288,14 @@ pub struct Sizes {
     pub turned_away: usize,
     /// Dials of the last five minutes to addresses that strangers named.
     pub paced_dials: usize,
+    /// Packets of clients of ours that something may still be said of.
+    pub sent_packets: usize,
+    /// Packets that were handed to clients of ours and may still be rejected.
+    pub delivered_packets: usize,
+    /// Users that are looked for at other servers.
+    pub lookups: usize,
+    /// Clients that wait for what comes of it.
+    pub lookup_askers: usize,
+    /// Users of whom an answer is kept for a moment.
+    pub lookup_answers: usize,
 }

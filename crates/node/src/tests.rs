@@ -2,7 +2,9 @@
 
 mod blame;
 mod clients;
+mod direct;
 mod hops;
+mod lookup;
 mod neighbours;
 mod objects;
 mod operator;

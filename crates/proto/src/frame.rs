@@ -1,9 +1,11 @@
 //! A frame: one plaintext protocol message inside a link's encryption. Source: `docs/protocol.md`, section 4.
 
+mod carried;
 mod convert;
 mod direction;
 mod message;
 
+pub use carried::Carried;
 pub use direction::Sender;
 pub use message::{
     Class, DmDeliver, Done, Goodbye, Have, Notice, Refusal, Route, RouteHead, SendDm, Want, Welcome,

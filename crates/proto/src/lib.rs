@@ -68,8 +68,8 @@ pub use content::{DmContent, DmKind, SelfCopy};
 pub use error::{DecodeError, ParseError};
 pub use features::Features;
 pub use frame::{
-    Class, DmDeliver, Done, Frame, Goodbye, Have, Kind, Notice, Refusal, Route, RouteHead, SendDm, Sender,
-    Want, Welcome,
+    Carried, Class, DmDeliver, Done, Frame, Goodbye, Have, Kind, Notice, Refusal, Route, RouteHead, SendDm,
+    Sender, Want, Welcome,
 };
 pub use group::{GroupBody, GroupControl, Rekey, members_hash};
 pub use head::PostHead;

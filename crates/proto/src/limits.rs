@@ -30,6 +30,9 @@ pub const MAX_CONTENT_TYPE: usize = 64;
 pub const MAX_JOIN: usize = 1_024;
 /// The most bundles in one answer to a lookup.
 pub const MAX_BUNDLES: usize = 64;
+/// The longest encoded `Signed` of a device's bundle, in bytes: ten times what one needs today, and room for the larger
+/// keys of a later suite; servers keep one for each client.
+pub const MAX_BUNDLE: usize = 2_048;
 /// The most protocol versions that a party offers.
 pub const MAX_VERSIONS: usize = 8;
 /// The most other addresses that a `Goodbye` suggests.

@@ -67,6 +67,12 @@ impl Packet {
         .into()
     }
 
+    /// Whether a packet calls, as far as its first byte says: servers count calls, and read nothing else of a packet.
+    #[must_use]
+    pub fn is_call(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&INIT)
+    }
+
     /// Cuts a packet; its parts share the buffer.
     ///
     /// # Errors
@@ -231,6 +237,7 @@ mod tests {
     fn a_packet_ends_after_its_fixed_part_at_the_earliest() {
         for (kind, fixed) in [(INIT, 5), (RESP, 9), (MSG, 49)] {
             let bytes = [&[kind][..], &[7; 60]].concat();
+            assert_eq!(Packet::is_call(&bytes), kind == INIT);
             for len in 0..bytes.len() {
                 let cut = Packet::decode(Bytes::copy_from_slice(&bytes[..len]));
                 assert_eq!(cut.is_ok(), len >= fixed, "{len} bytes of kind {kind}");

@@ -57,7 +57,7 @@ const PLAIN: Shape = Shape { name: "message", fields: &[] };
 
 const JOIN: Shape = Shape { name: "Join", fields: &[many(1, "channels", MAX_JOIN, Elements::One)] };
 const LEAVE: Shape = Shape { name: "Leave", fields: &[many(1, "channels", MAX_JOIN, Elements::One)] };
-const FOUND: Shape =
+pub(crate) const FOUND: Shape =
     Shape { name: "LookupResult", fields: &[many(1, "bundles", MAX_BUNDLES, Elements::One)] };
 const GOODBYE: Shape =
     Shape { name: "Goodbye", fields: &[many(4, "elsewhere", MAX_ELSEWHERE, Elements::One)] };
@@ -123,6 +123,9 @@ pub(crate) const REKEY: Shape = Shape {
     ],
 };
 pub(crate) const GROUP_CONTROL: Shape = Shape { name: "GroupControl", fields: &[once(4, "invite", &INVITE)] };
+pub(crate) const DM_DELIVER: Shape = Shape { name: "DmDeliver", fields: &[] };
+pub(crate) const LOOKUP: Shape = Shape { name: "Lookup", fields: &[] };
+pub(crate) const DM_STATUS: Shape = Shape { name: "DmStatus", fields: &[] };
 pub(crate) const TRACED: Shape = Shape { name: "Traced", fields: &[] };
 pub(crate) const DEVICE_BUNDLE: Shape = Shape { name: "DeviceBundle", fields: &[] };
 pub(crate) const SERVER_RECORD: Shape = Shape {

@@ -87,11 +87,15 @@ fn budgets(profile: Profile) -> Vec<(&'static str, u64)> {
         ("client_posts_per_s", "client_posts_burst", client.posts),
         ("client_entries_per_s", "client_entries_burst", client.entries),
         ("client_joins_per_s", "client_joins_burst", client.joins),
+        ("client_lookups_per_s", "client_lookups_burst", client.lookups),
+        ("client_packets_per_s", "client_packets_burst", client.packets),
+        ("client_calls_per_s", "client_calls_burst", client.calls),
         ("peer_frames_per_s", "peer_frames_burst", peer.frames),
         ("peer_bytes_per_s", "peer_bytes_burst", peer.bytes),
         ("peer_destinations_per_s", "peer_destinations_burst", peer.destinations),
         ("peer_records_per_s", "peer_records_burst", peer.records),
         ("peer_shards_per_s", "peer_shards_burst", peer.shards),
+        ("peer_lookups_per_s", "peer_lookups_burst", peer.lookups),
     ];
     rates.iter().flat_map(|(rate, burst, of)| [(*rate, of.per_s), (*burst, of.burst)]).collect()
 }

@@ -7,9 +7,9 @@ use crate::gate::Gate;
 use crate::link::{Flushed, NewLink};
 use crate::stats::Counts;
 use crate::{Limits, LinkId, PeerError, TraceError};
-use darkchat_crypto::{Identity, LinkConfig, StaticKey, system};
-use darkchat_node::{Config, DialId, Node, Received, Trace};
-use darkchat_proto::{ChannelId, Code, ServerAddr, ServerId};
+use darkchat_crypto::{Identity, LinkConfig, StaticKey, Verified, system};
+use darkchat_node::{Config, DialId, Node, Received, Trace, VerifyId};
+use darkchat_proto::{Bundle, ChannelId, Code, ServerAddr, ServerId};
 use darkchat_transport::Transport;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,11 @@ pub(crate) enum Arrival {
     Probed {
         dial: DialId,
         reachable: bool,
+    },
+    /// The signatures of bundles that another server showed were checked.
+    Verified {
+        verify: VerifyId,
+        bundles: Vec<Option<Verified<Bundle>>>,
     },
     /// The operator wants a link.
     Connect {

@@ -6,7 +6,7 @@ use crate::world::{Event, World};
 use bytes::{Bytes, BytesMut};
 use darkchat_client::session::{self, Received as FromServer, State};
 use darkchat_node::{self as node, LinkId, Output as Wish};
-use darkchat_proto::{Content, Deliver, Frame, Kind, PostId, Time};
+use darkchat_proto::{Content, Deliver, Frame, Kind, PostId, Signed, Time};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -101,6 +101,12 @@ impl World {
                 let host = &self.hosts[server];
                 let (life, signature) = (host.life, Rc::clone(&host.signer).sign(&request));
                 self.after(SIGNING, Event::ServerSigned { server, life, sign, signature });
+            }
+            Wish::Verify { verify, bundles } => {
+                let (life, signing) = (self.hosts[server].life, self.signing);
+                let check = |signed| signing.bundle(&self.network, &Signed::decode(signed).ok()?).ok();
+                let bundles = bundles.into_iter().map(check).collect();
+                self.after(SIGNING, Event::ServerVerified { server, life, verify, bundles });
             }
             Wish::Pause { link, until } => {
                 let place = self.hosts[server].links.get(&link).copied();
@@ -277,6 +283,7 @@ const fn name_of(input: &node::Input) -> &'static str {
         node::Input::Trace { .. } => "operator: trace",
         node::Input::Found(_) => "found",
         node::Input::Probed { .. } => "probed",
+        node::Input::Verified { .. } => "checked bundles",
         node::Input::Drain => "operator: drain",
     }
 }

@@ -9,8 +9,9 @@ use crate::trace::Trace;
 use crate::wire::Connection;
 use crate::{Signing, Who};
 use darkchat_client::session;
+use darkchat_crypto::Verified;
 use darkchat_node as node;
-use darkchat_proto::{Code, FrameStream, Network, PostId, Signature, Time};
+use darkchat_proto::{Bundle, Code, FrameStream, Network, PostId, Signature, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -70,6 +71,13 @@ pub(crate) enum Event {
         life: u32,
         sign: node::SignId,
         signature: Signature,
+    },
+    /// A server knows which bundles their users signed.
+    ServerVerified {
+        server: usize,
+        life: u32,
+        verify: node::VerifyId,
+        bundles: Vec<Option<Verified<Bundle>>>,
     },
     ClientSigned {
         client: usize,
@@ -252,7 +260,9 @@ impl World {
             | Event::End { connection, end, .. }
             | Event::CloseNow { connection, end } => self.connections.get(*connection)?.ends[*end].who,
             Event::DialFailed { who, .. } | Event::Timer { who, .. } | Event::Wall { who, .. } => *who,
-            Event::ServerSigned { server, .. } | Event::Probed { server, .. } => Who::Server(*server),
+            Event::ServerSigned { server, .. }
+            | Event::ServerVerified { server, .. }
+            | Event::Probed { server, .. } => Who::Server(*server),
             _ => return None,
         };
         let Who::Server(server) = who else { return None };
@@ -286,6 +296,11 @@ impl World {
             Event::ServerSigned { server, life, sign, signature } => {
                 if self.lives(server, life) {
                     self.tell_server(server, node::Input::Signed { sign, signature }, None, &[]);
+                }
+            }
+            Event::ServerVerified { server, life, verify, bundles } => {
+                if self.lives(server, life) {
+                    self.tell_server(server, node::Input::Verified { verify, bundles }, None, &[]);
                 }
             }
             Event::ClientSigned { client, sign, signature } => {

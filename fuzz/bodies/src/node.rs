@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use darkchat_crypto::{Authenticated, Verified};
-use darkchat_node::{Accept, Check, Config, DialId, Input, LinkId, Node, Output, Received, SignId, TraceId};
+use darkchat_node::{
+    Accept, Check, Config, DialId, Input, LinkId, Node, Output, Received, SignId, TraceId, VerifyId,
+};
 use darkchat_proto::limits::MAX_FRAME;
 use darkchat_proto::{
-    Addr, ChannelId, Class, Code, Content, Deliver, DeviceId, Digest16, Entry, Features, Frame, FrameStream,
-    InterestShard, Kind, Post, RecordFlags, Role, RouteHead, RouterId, ServerId, ServerRecord, Signature,
-    Signed, Tag, Time, Traced, UserId,
+    Addr, Bundle, Carried, ChannelId, Class, Code, Content, Deliver, DeviceId, Digest16, DmDeliver, Entry,
+    Features, Frame, FrameStream, InterestShard, Kind, Post, RecordFlags, Role, RouteHead, RouterId, SendDm,
+    ServerId, ServerRecord, Signature, Signed, Tag, Time, Traced, UserId,
 };
 
 /// What may be out with the driver for one link, in bytes: the window of a peer and one frame beyond.
@@ -73,6 +75,9 @@ struct Driver {
     next_link: u64,
     dials: Vec<DialId>,
     signs: Vec<SignId>,
+    verifies: Vec<(VerifyId, Vec<Bytes>)>,
+    /// The numbers of questions and packets that left.
+    corrs: Vec<u64>,
     trace: Vec<String>,
 }
 
@@ -85,6 +90,8 @@ impl Driver {
             next_link: 0,
             dials: Vec::new(),
             signs: Vec::new(),
+            verifies: Vec::new(),
+            corrs: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -130,6 +137,15 @@ impl Driver {
                 3 => Input::Disconnect(server(script.byte() % 5)),
                 4 => Input::Trace { trace: TraceId(script.small(4)), channel: channel(script) },
                 5 => Input::Found(addr(script).into()),
+                7..=15 => {
+                    let (verify, bundles) =
+                        self.verifies.pop().unwrap_or_else(|| (VerifyId(script.small(8)), Vec::new()));
+                    let check = |signed| {
+                        let body = Signed::decode(signed).ok()?.body;
+                        Bundle::decode(body).ok().map(Verified::unchecked)
+                    };
+                    Input::Verified { verify, bundles: bundles.into_iter().map(check).collect() }
+                }
                 6 => Input::Probed { dial: self.dial(script), reachable: script.small(2) == 1 },
                 _ => Input::Peer(addr(script).into()),
             },
@@ -178,7 +194,7 @@ impl Driver {
 
     fn received(&self, link: LinkId, script: &mut Script<'_>) -> Received {
         let author = self.links.get(&link).and_then(|known| known.peer.user()).unwrap_or_else(|| user(0));
-        match script.byte() % 10 {
+        match script.byte() % 12 {
             0 => Received::Refused {
                 req: script.byte().into(),
                 code: code(script),
@@ -215,6 +231,15 @@ impl Driver {
                 };
                 Received::Other(Frame { req: script.byte().into(), re: 0, critical: false, kind })
             }
+            8 => {
+                let bundle = self.bundle(author, script);
+                let signed = signed(bundle.encode());
+                Received::SetBundle { req: script.byte().into(), bundle: Verified::unchecked(bundle), signed }
+            }
+            9 => {
+                let kind = self.direct(script);
+                Received::Other(Frame { req: script.byte().into(), re: 0, critical: false, kind })
+            }
             _ => {
                 let len = usize::from(script.byte());
                 let frame = Frame::decode(Bytes::copy_from_slice(script.take(len)));
@@ -242,6 +267,57 @@ impl Driver {
         };
         let content = Content::Public(Signed { body: post.encode(), sig: Signature::new([0; 64]) });
         (Deliver { channel, content }.encode(), post)
+    }
+
+    fn bundle(&self, author: UserId, script: &mut Script<'_>) -> Bundle {
+        Bundle {
+            suite: 1,
+            user: author,
+            device: DeviceId::new([script.byte() % 2; 16]),
+            dh: [1; 32],
+            not_before_ms: self.wall(),
+            not_after_ms: self.wall().saturating_add(u64::from(script.byte()) << 20),
+            server: server(script.byte() % 2),
+            features: Features::NONE,
+        }
+    }
+
+    /// What a client says about direct messages.
+    fn direct(&self, script: &mut Script<'_>) -> Kind {
+        match script.small(8) {
+            0 | 1 => Kind::Lookup { user: user(script.byte() % 5) },
+            2 => Kind::DmReject { delivery: script.small(4), code: code(script) },
+            _ => Kind::SendDm(SendDm {
+                user: user(script.byte() % 5),
+                device: DeviceId::new([script.byte() % 2; 16]),
+                server: server(script.byte() % 5),
+                packet: vec![script.byte(); usize::from(script.byte()) << script.small(9)].into(),
+                attempt: script.byte().into(),
+            }),
+        }
+    }
+
+    /// What a server sends another one about direct messages.
+    fn carried(&self, class: Class, script: &mut Script<'_>) -> Option<Bytes> {
+        let carried = match class {
+            Class::Dm => Carried::Direct(DmDeliver {
+                user: user(script.byte() % 5),
+                device: DeviceId::new([script.byte() % 2; 16]),
+                packet: vec![3; usize::from(script.byte())].into(),
+                delivery: script.small(2),
+            }),
+            Class::LookupReq => Carried::Lookup(user(script.byte() % 5)),
+            Class::LookupRep => {
+                let bundles = (0..script.small(12)).map(|_| {
+                    let bundle = self.bundle(user(script.byte() % 5), script);
+                    signed(Bundle { server: server(script.byte() % 5), ..bundle }.encode())
+                });
+                Carried::Found { bundles: bundles.collect(), complete: true }
+            }
+            Class::DmStatus => Carried::Status(code(script)),
+            _ => return None,
+        };
+        Some(carried.encode())
     }
 
     fn record(&self, script: &mut Script<'_>) -> ServerRecord {
@@ -277,6 +353,9 @@ impl Driver {
         let class = match script.small(8) {
             0 => Class::Shard,
             1 => Class::Dm,
+            2 => Class::LookupReq,
+            3 => Class::LookupRep,
+            4 => Class::DmStatus,
             6 => Class::Trace,
             7 => Class::TraceRep,
             _ => Class::Channel,
@@ -288,7 +367,10 @@ impl Driver {
             dst: (0..script.small(6)).map(|_| router(script)).collect(),
             class,
             want_done: script.small(2) == 0,
-            corr: script.small(2),
+            corr: match script.small(3) {
+                2 => self.corrs.last().copied().unwrap_or_default(),
+                other => other,
+            },
         };
         let payload = match class {
             Class::Trace if head.id > 0 => Bytes::new(),
@@ -296,6 +378,7 @@ impl Driver {
                 Traced { router: head.origin, from: router(script), ttl: head.ttl, here: head.want_done }
                     .encode()
             }
+            _ if head.id > 0 => self.carried(class, script).unwrap_or(post_bytes),
             _ => post_bytes,
         };
         let check = match script.small(3) {
@@ -330,7 +413,9 @@ impl Driver {
         match output {
             Output::Send { links, head, body, .. } => {
                 assert!(!links.is_empty());
-                is_one_frame(&head, &body);
+                if let Some(Frame { kind: Kind::Route(route), .. }) = one_frame(&head, &body) {
+                    self.corrs.push(route.head.corr);
+                }
                 for link in links.iter() {
                     let Some(known) = self.links.get_mut(link) else {
                         unreachable!("sent to {link:?}, which is not open")
@@ -353,17 +438,19 @@ impl Driver {
             Output::Pause { link, .. } => assert!(self.links.contains_key(&link)),
             Output::Dial { dial, .. } | Output::Probe { dial, .. } => self.dials.push(dial),
             Output::Sign { sign, .. } => self.signs.push(sign),
+            Output::Verify { verify, bundles } => self.verifies.push((verify, bundles)),
             Output::Event(_) | Output::Traced { .. } => {}
         }
     }
 }
 
-fn is_one_frame(head: &Bytes, body: &Bytes) {
+fn one_frame(head: &Bytes, body: &Bytes) -> Option<Frame> {
     let mut stream = FrameStream::default();
     stream.push(head.clone());
     stream.push(body.clone());
-    let frame = stream.next_frame().ok().flatten().unwrap_or_default();
-    assert!(Frame::decode(frame).is_ok() && stream.is_between_frames(), "sent something that is no frame");
+    let frame = stream.next_frame().ok().flatten().and_then(|frame| Frame::decode(frame).ok());
+    assert!(frame.is_some() && stream.is_between_frames(), "sent something that is no frame");
+    frame
 }
 
 fn user(number: u8) -> UserId {
@@ -384,7 +471,11 @@ fn channel(script: &mut Script<'_>) -> ChannelId {
 }
 
 fn tag(script: &mut Script<'_>) -> Tag {
-    Tag::of_channel(&Config::default().network, &channel(script))
+    let network = Config::default().network;
+    match script.small(3) {
+        0 => Tag::of_inbox(&network, &user(script.byte() % 5)),
+        _ => Tag::of_channel(&network, &channel(script)),
+    }
 }
 
 fn epoch(script: &mut Script<'_>) -> u64 {

@@ -2,10 +2,7 @@
 
 use super::world::{World, channel, join, ms, post, publish, secs, user};
 use crate::{Accept, Config, Event, Input, Received, RefusedFor};
-use darkchat_crypto::Verified;
-use darkchat_proto::{
-    Bundle, Code, DeviceId, Done, Features, Frame, Kind, Notice, RecordFlags, Refusal, ServerRecord, Signed,
-};
+use darkchat_proto::{Code, Done, Frame, Kind, Notice, RecordFlags, Refusal, ServerRecord, Signed};
 
 fn refusal(answer: Option<Kind>) -> Option<Code> {
     match answer {
@@ -195,16 +192,14 @@ fn a_kind_that_a_client_may_not_send_ends_the_link() {
 }
 
 #[test]
-fn what_is_not_known_or_not_offered_is_unsupported_where_an_answer_is_wanted() {
+fn what_is_not_known_is_unsupported_where_an_answer_is_wanted() {
     let mut world = World::new(1);
     let alice = world.client(0, 1);
-    let lookup = Kind::Lookup { user: user(2) };
     let frames = [
         (Frame::asking(1, Kind::Unknown(99)), Some(1)),
         (Frame { critical: true, ..Frame::from(Kind::Unknown(99)) }, Some(0)),
         (Frame::from(Kind::Unknown(99)), None),
-        (Frame::asking(4, lookup.clone()), Some(4)),
-        (Frame::from(lookup), None),
+        (Frame::asking(4, Kind::Unknown(19)), Some(4)),
         (Frame::from(Kind::DmReject { delivery: 1, code: Code::NoSession }), None),
     ];
     for (frame, answer) in frames {
@@ -216,20 +211,6 @@ fn what_is_not_known_or_not_offered_is_unsupported_where_an_answer_is_wanted() {
             answer.into_iter().map(|re| (re, Some(Code::Unsupported))).collect();
         assert_eq!(got, expected, "{frame:?}");
     }
-    let bundle = Bundle {
-        suite: 1,
-        user: alice.user,
-        device: DeviceId::new([1; 16]),
-        dh: [1; 32],
-        not_before_ms: 0,
-        not_after_ms: 1,
-        server: super::world::server(0),
-        features: Features::NONE,
-    };
-    let signed = bundle.encode();
-    world.ask(alice, Received::SetBundle { req: 8, bundle: Verified::unchecked(bundle), signed });
-    assert_eq!(refusal(world.inbox(alice).last().map(|frame| frame.kind.clone())), Some(Code::Unsupported));
-    assert_eq!(world.goodbye(alice), None);
 }
 
 #[test]

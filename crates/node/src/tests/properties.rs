@@ -3,13 +3,15 @@
 //! The world itself asserts after every step that the accounting closes (13), that no output names a link that is
 //! not open (8), that a send window holds, and that a deadline moves on (14).
 
+use super::lookup::{bundle, claim, signed};
 use super::objects::{record_of, shard_of};
 use super::world::{Client, World, channel, deliver, ms, post, publish, secs, server, user};
 use crate::{Accept, Check, Config, Input, LinkId, Received, Sizes, TraceId};
 use bytes::Bytes;
+use darkchat_crypto::Verified;
 use darkchat_proto::{
-    ChannelId, Class, Code, Digest16, Frame, Goodbye, Have, Kind, Refusal, Resume, RouteHead, RouterId,
-    ServerId, Signature, Traced, Want,
+    Carried, ChannelId, Class, Code, DeviceId, Digest16, DmDeliver, Frame, Goodbye, Have, Kind, Refusal,
+    Resume, RouteHead, RouterId, SendDm, ServerId, Signature, Traced, Want,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -46,7 +48,15 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         (vec(any_channel(), 0..4), any::<bool>())
             .prop_map(|(channels, wait_spread)| Kind::Join { channels, wait_spread }),
         vec(any_channel(), 0..4).prop_map(|channels| Kind::Leave { channels }),
-        Just(Kind::Lookup { user: user(1) }),
+        (1..5_u8).prop_map(|number| Kind::Lookup { user: user(number) }),
+        (1..5_u8, 1..3_u8, any_server(), 0..90_000_usize, 0..3_u32).prop_map(
+            |(number, device, server, len, attempt)| {
+                let (user, device) = (user(number), DeviceId::new([device; 16]));
+                let packet = vec![u8::try_from(len % 4).unwrap(); len].into();
+                Kind::SendDm(SendDm { user, device, server, packet, attempt })
+            },
+        ),
+        (any_u64(), any_code()).prop_map(|(delivery, code)| Kind::DmReject { delivery, code }),
         any_u64().prop_map(|nonce| Kind::Ping { nonce, acked: nonce }),
         any_u64().prop_map(|nonce| Kind::Pong { nonce, acked: nonce }),
         (10..100_u32).prop_map(Kind::Unknown),
@@ -88,6 +98,12 @@ fn any_received() -> impl Strategy<Value = Received> {
         .prop_map(|(id, epoch, seq, near)| record_of(id, epoch, seq, &near));
     let shard = (any_server(), any_u64(), any_u64(), vec(any_channel(), 0..4))
         .prop_map(|(id, epoch, seq, channels)| shard_of(id, epoch, seq, &channels));
+    let claim = (any_server(), 1..4_u8).prop_map(|(id, number)| claim(id, number));
+    let set = (1..4_u8, 1..3_u8, any::<bool>()).prop_map(|(number, device, is_here)| {
+        let bundle = bundle(user(number), device, server(usize::from(!is_here)));
+        let signed = signed(&bundle);
+        Received::SetBundle { req: 4, bundle: Verified::unchecked(bundle), signed }
+    });
     let class = prop_oneof![
         Just(Class::Channel),
         Just(Class::Dm),
@@ -105,7 +121,19 @@ fn any_received() -> impl Strategy<Value = Received> {
             let head = RouteHead { origin: RouterId(id), id, ttl, dst, class, want_done, corr: id };
             let said = post(user(9), channel("lobby"), seq, super::world::WALL, "routed");
             let router = RouterId(id);
+            let device = DeviceId::new([1; 16]);
+            let bundles =
+                (0..12_u8).map(|number| signed(&bundle(user(1 + number % 3), number, stranger(number % 4))));
             let payload = match class {
+                Class::Dm if seq > 2 => {
+                    let (user, packet) = (user(u8::try_from(seq % 4).unwrap()), deliver(&said));
+                    Carried::Direct(DmDeliver { user, device, packet, delivery: seq % 2 }).encode()
+                }
+                Class::LookupReq if seq > 2 => Carried::Lookup(user(u8::try_from(seq % 4).unwrap())).encode(),
+                Class::LookupRep if seq > 2 => {
+                    Carried::Found { bundles: bundles.collect(), complete: true }.encode()
+                }
+                Class::DmStatus if seq > 2 => Carried::Status(Code::NoSession).encode(),
                 Class::Trace if seq > 2 => Bytes::new(),
                 Class::TraceRep if seq > 2 => Traced { router, from: router, ttl, here: want_done }.encode(),
                 _ => deliver(&said),
@@ -118,7 +146,7 @@ fn any_received() -> impl Strategy<Value = Received> {
     let other = (0..3_u32, any::<bool>(), any_kind())
         .prop_map(|(req, critical, kind)| Received::Other(Frame { req, re: 0, critical, kind }));
     let held = Just(Received::Held { req: 2, retry_ms: 9 });
-    prop_oneof![4 => said, 3 => record, 3 => shard, 6 => route, 1 => refused, 8 => other, 1 => held]
+    prop_oneof![4 => said, 3 => record, 3 => shard, 2 => claim, 2 => set, 6 => route, 1 => refused, 8 => other, 1 => held]
 }
 
 /// So many runs, or what `PROPTEST_CASES` says, for a long night.
@@ -251,6 +279,7 @@ fn live(world: &mut World, deeds: &[Deed]) -> Vec<Client> {
                 world.give(0, Input::DialFailed { dial: crate::DialId(number), why: Code::Timeout });
                 let signature = Signature::new([1; 64]);
                 world.give(0, Input::Signed { sign: crate::SignId(u64::MAX - number % 7), signature });
+                world.give(0, Input::Verified { verify: crate::VerifyId(number), bundles: vec![None; 9] });
                 world.give(0, Input::Timeout);
             }
             Deed::Drain => world.give(0, Input::Drain),
@@ -263,6 +292,8 @@ fn live(world: &mut World, deeds: &[Deed]) -> Vec<Client> {
 /// Invariant 7, for what these runs can reach; each bound has a test of its own that reaches it.
 fn assert_bounds(sizes: Sizes) {
     assert!(sizes.longest_queue <= 8 << 20 && sizes.queued_bytes <= 128 << 20);
+    assert!(sizes.sent_packets <= 32_768 && sizes.delivered_packets <= 4_096);
+    assert!(sizes.lookups <= 1_024 && sizes.lookup_askers <= 8_192 && sizes.lookup_answers <= 1_024);
     assert!(sizes.servers <= usize::from(STRANGERS) + 2 && sizes.tags <= 3 * (usize::from(STRANGERS) + 2));
     assert!(sizes.channels <= NAMES.len() && sizes.memberships <= sizes.clients * NAMES.len());
     assert!(sizes.pending_done <= 8_192 && sizes.waiting_joins <= 8_192 && sizes.held_records <= 4_096);
@@ -286,6 +317,10 @@ proptest! {
         prop_assert_eq!((stats.pending, clients, peers, channels, memberships), (0, 0, 0, 0, 0));
         prop_assert_eq!((queued_bytes, pending_done, waiting_joins), (0, 0, 0));
         prop_assert_eq!((stats.sizes.away, stats.sizes.traces), (0, 0));
+        prop_assert_eq!((stats.sizes.lookups, stats.sizes.lookup_askers, stats.sizes.lookup_answers), (0, 0, 0));
+        world.run_for(secs(20));
+        let sizes = world.stats(0).sizes;
+        prop_assert_eq!((sizes.sent_packets, sizes.delivered_packets), (0, 0));
     }
 
     /// 12: same seed and same inputs, same outputs.

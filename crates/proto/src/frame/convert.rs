@@ -11,7 +11,7 @@ use wire::frame::Kind as Wire;
 
 /// A code of a later version still says that something was refused. TRUNCATED never travels (4.3), so a peer that
 /// sends it has not said what it means either.
-fn code(number: i32) -> Code {
+pub(super) fn code(number: i32) -> Code {
     match Code::from_number(number) {
         Some(Code::Truncated) | None => Code::Internal,
         Some(code) => code,
@@ -75,7 +75,7 @@ fn send_dm(m: wire::SendDm) -> Result<SendDm, DecodeError> {
     })
 }
 
-fn dm(m: wire::DmDeliver) -> Result<DmDeliver, DecodeError> {
+pub(super) fn dm(m: wire::DmDeliver) -> Result<DmDeliver, DecodeError> {
     Ok(DmDeliver {
         user: UserId::new(field::fixed("user", &m.user)?),
         device: DeviceId::new(field::fixed("device", &m.device)?),
@@ -179,7 +179,7 @@ pub(super) fn route_head(head: &RouteHead) -> wire::Route {
     }
 }
 
-fn number(code: Code) -> i32 {
+pub(super) fn number(code: Code) -> i32 {
     let sent = if code == Code::Truncated { Code::Internal } else { code };
     i32::from(sent.number())
 }
@@ -218,12 +218,7 @@ pub(super) fn to_wire(kind: &Kind) -> Option<Wire> {
             text: refusal.text.clone(),
             retry_ms: refusal.retry_ms,
         }),
-        Kind::Dm(dm) => Wire::Dm(wire::DmDeliver {
-            user: bytes(dm.user.as_bytes()),
-            device: bytes(dm.device.as_bytes()),
-            packet: dm.packet.clone(),
-            r#ref: dm.delivery,
-        }),
+        Kind::Dm(dm) => Wire::Dm(dm_to_wire(dm)),
         Kind::Found { bundles, complete } => {
             Wire::Found(wire::LookupResult { bundles: bundles.clone(), complete: *complete })
         }
@@ -251,6 +246,15 @@ pub(super) fn to_wire(kind: &Kind) -> Option<Wire> {
             return None;
         }
     })
+}
+
+pub(super) fn dm_to_wire(dm: &DmDeliver) -> wire::DmDeliver {
+    wire::DmDeliver {
+        user: bytes(dm.user.as_bytes()),
+        device: bytes(dm.device.as_bytes()),
+        packet: dm.packet.clone(),
+        r#ref: dm.delivery,
+    }
 }
 
 fn welcome_to_wire(welcome: &Welcome) -> wire::Welcome {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use darkchat_crypto::{VerifyError, verify};
 use darkchat_node::{Check, Meter, Received, Verdict};
-use darkchat_proto::limits::SEALED_ENTRY;
+use darkchat_proto::limits::{MAX_BUNDLE, SEALED_ENTRY};
 use darkchat_proto::{
     Bundle, Class, Code, Content, DecodeError, Deliver, Digest16, Frame, Kind, Network, Post, PostHead,
     Route, RouterId, SealedHead, Signed, Time, UserId,
@@ -230,6 +230,9 @@ impl Checker {
 
     fn set_bundle(&self, user: UserId, req: u32, signed: Bytes) -> Checked {
         let judge = || {
+            if signed.len() > MAX_BUNDLE {
+                return Err(Fault(Code::TooLarge));
+            }
             let bundle = Signed::decode(signed.clone())?;
             if Bundle::decode(bundle.body.clone())?.user != user {
                 return Err(Fault(Code::Unauthorized));

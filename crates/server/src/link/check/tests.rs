@@ -75,6 +75,47 @@ fn fatal_code(checked: &Checked) -> Option<Code> {
     }
 }
 
+/// What alice's device says, and who signs it.
+fn bundle(signer: &Identity, user: &Identity) -> Signed {
+    let body = Bundle {
+        suite: 1,
+        user: user.user_id(),
+        device: DeviceId::new([1; 16]),
+        dh: [1; 32],
+        not_before_ms: 1,
+        not_after_ms: 2,
+        server: ServerId::new([9; 32]),
+        features: Features::NONE,
+    }
+    .encode();
+    Signed { sig: signer.sign(&sign::bundle(&Network::default(), &body)), body }
+}
+
+#[test]
+fn a_bundle_is_handed_on_with_its_proof_as_it_came_and_a_bad_one_ends_the_link() {
+    let set = |bundle: Bytes| check(&mut client(), Kind::SetBundle { bundle });
+    let good = bundle(&alice(), &alice()).encode();
+    let checked = set(good.clone());
+    let Received::SetBundle { req: 9, bundle: proof, signed } = checked.hand.0 else { panic!("{checked:?}") };
+    assert_eq!((proof.user, signed, checked.is_fatal), (alice().user_id(), good.clone(), false));
+    let mut forged = bundle(&alice(), &alice());
+    forged.sig = bundle(&identity(2), &alice()).sig;
+    // A field of a later version in the outer message: all is well but the length.
+    let padded = |len: usize| {
+        [&good[..], &[0x7A, 0x80 | (len & 0x7F) as u8, (len >> 7) as u8], &vec![0; len]].concat()
+    };
+    let room = MAX_BUNDLE - good.len() - 3;
+    assert!(fatal_code(&set(padded(room).into())).is_none());
+    for (bad, code) in [
+        (bundle(&identity(2), &identity(2)).encode(), Code::Unauthorized),
+        (forged.encode(), Code::BadSignature),
+        (padded(room + 1).into(), Code::TooLarge),
+        (Bytes::from_static(b"no bundle"), Code::BadFrame),
+    ] {
+        assert_eq!(fatal_code(&set(bad)), Some(code));
+    }
+}
+
 #[test]
 fn a_good_post_is_handed_on_as_the_bytes_that_came() {
     let bytes = good_deliver(1);
