@@ -6,6 +6,7 @@ use darkchat_proto::{
 };
 use ed25519_dalek::VerifyingKey;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Why a signed thing was not taken. Nothing was kept of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,12 @@ impl<T> Verified<T> {
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0
+    }
+
+    /// The body and its proof, to be held in several places at the cost of one.
+    #[must_use]
+    pub fn shared(self) -> Verified<Arc<T>> {
+        Verified(Arc::new(self.0))
     }
 
     /// A proof without a check, for the simulator alone: it runs volumes in which signatures are stand-ins.

@@ -8,6 +8,7 @@ use darkchat_proto::{
     ServerId, ServerRecord, Signature,
 };
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Which roles a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,9 +164,9 @@ pub enum Received {
     },
     /// A server's record whose signature is good.
     Record {
-        /// The record.
-        record: Verified<ServerRecord>,
-        /// As it goes on.
+        /// The record. It may be shared among the links that it came over.
+        record: Verified<Arc<ServerRecord>>,
+        /// As it goes on. The node keeps it, so it must not be a small part of a large buffer.
         signed: Bytes,
     },
     /// An interest shard whose signature is good. One that came in a `Route` stands right before that `Route`.

@@ -10,6 +10,7 @@ use darkchat_proto::{Have, RecordFlags, RouterId, ServerId, ServerRecord, Signed
 use graph::{Graph, Ways};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most servers of a network; at this number unknown ones are refused.
@@ -55,7 +56,7 @@ pub(crate) enum RecordOutcome {
 #[derive(Debug)]
 pub(crate) struct Known {
     /// What it says of itself.
-    pub(crate) record: ServerRecord,
+    pub(crate) record: Arc<ServerRecord>,
     /// The encoded `Signed`, as it came and as it goes on.
     pub(crate) signed: Bytes,
     expires: Time,
@@ -102,15 +103,22 @@ impl Map {
 
     /// Takes our own record, newly made. It never expires.
     pub(crate) fn set_own(&mut self, record: ServerRecord, signed: Bytes) {
+        let record = Arc::new(record);
         let known = Known { record, signed, expires: Time::MAX, muted_until: Time::ZERO };
         self.put(self.own.router(), known);
+    }
+
+    /// Whether this record was here before, in these bytes: most come once from each neighbour.
+    pub(crate) fn holds(&self, record: &ServerRecord, signed: &Bytes) -> bool {
+        let known = self.records.get(&record.server.router());
+        known.is_some_and(|known| known.number() == (record.epoch, record.seq) && known.signed == *signed)
     }
 
     /// Takes a record that came from a peer.
     pub(crate) fn insert(
         &mut self,
         now: Time,
-        record: Verified<ServerRecord>,
+        record: Verified<Arc<ServerRecord>>,
         signed: &Bytes,
     ) -> RecordOutcome {
         let router = record.server.router();
@@ -131,11 +139,7 @@ impl Map {
             None => RecordOutcome::Newer { forward: true, new_epoch: true },
             Some(old) if old.record.server != record.server => return RecordOutcome::Clash,
             Some(old) if number < old.number() => return RecordOutcome::Older,
-            // Most records come once from each neighbour: the same bytes need no hash.
             Some(old) if number == old.number() => {
-                if *signed == old.signed {
-                    return RecordOutcome::Known;
-                }
                 let (new_hash, old_hash) = (body_hash(signed), body_hash(&old.signed));
                 if new_hash == old_hash {
                     return RecordOutcome::Known;
@@ -154,7 +158,7 @@ impl Map {
                 RecordOutcome::Newer { forward: now >= muted_until, new_epoch }
             }
         };
-        let (record, signed) = (record.into_inner(), Bytes::copy_from_slice(signed));
+        let (record, signed) = (record.into_inner(), signed.clone());
         self.put(router, Known { record, signed, expires: now + EXPIRE, muted_until });
         self.by_expiry.insert((now + EXPIRE, router));
         outcome

@@ -11,6 +11,7 @@ use darkchat_crypto::Verified;
 use darkchat_proto::limits::MAX_DIGEST;
 use darkchat_proto::{Code, Frame, Have, InterestShard, Kind, RouterId, ServerRecord, Time, Want};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So often a digest goes to one neighbour, spread by a fifth.
@@ -127,7 +128,10 @@ impl Node {
     }
 
     /// A record came.
-    pub(crate) fn record(&mut self, link: LinkId, record: Verified<ServerRecord>, signed: &Bytes) {
+    pub(crate) fn record(&mut self, link: LinkId, record: Verified<Arc<ServerRecord>>, signed: &Bytes) {
+        if self.map.holds(&record, signed) {
+            return;
+        }
         let now = self.cx.now;
         let Some(peer) = self.peers.get_mut(link) else { return };
         if !peer.records.wait(now, 1).is_zero() {

@@ -54,7 +54,7 @@ impl Node {
             let next = self.map.next_hop(router, None).filter(|_| router != own);
             let next = next.and_then(|next| self.server_of(next));
             let Some(known) = self.map.known(router) else { continue };
-            let ServerRecord { server, addrs, flags, neighbours, .. } = &known.record;
+            let ServerRecord { server, addrs, flags, neighbours, .. } = &*known.record;
             let (addrs, neighbours) = (addrs.clone(), neighbours.len());
             let tags = self.interest.tags_of(router);
             let hops = hops.get(&router).copied();

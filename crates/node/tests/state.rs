@@ -131,7 +131,7 @@ fn a_thousand_servers_with_a_hundred_channels_each_take_less_than_sixteen_mebiby
             features: Features::DONE,
         };
         let bytes = signed(record.encode());
-        let record = Verified::unchecked(record);
+        let record = Verified::unchecked(record).shared();
         hear(&mut node, now, link, Received::Record { record, signed: bytes });
         let tags = tags(number);
         for shard in 0..1 << BITS {

@@ -103,9 +103,19 @@ fn run_mesh(mut mesh: Mesh, world: Option<PathBuf>, json: bool) -> Told {
         mesh = serde_json::from_str(&std::fs::read_to_string(path)?)?;
     }
     let begun = now();
-    let mut report = mesh::run(&mesh);
+    let mut stood = None;
+    let mut report = mesh::run_in_parts(&mesh, &mut || stood = core_seconds());
     report.wall_s = begun.elapsed().as_secs_f64();
+    report.core_s = core_seconds();
+    report.traffic_core_s = report.core_s.zip(stood).map(|(end, stood)| end - stood);
     Ok(if json { serde_json::to_string(&report)? } else { serde_json::to_string_pretty(&report)? })
+}
+
+/// The processor time of this thread so far, as Linux counts it in nanoseconds.
+fn core_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanos: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos).as_secs_f64())
 }
 
 /// Runs all seeds on all cores. A world with a broken promise ends its thread and says how to repeat it.

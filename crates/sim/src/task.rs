@@ -199,7 +199,7 @@ impl Task {
             (req, Kind::Record(signed)) => {
                 let checked = decode(&signed).and_then(|body| self.signing.record(&self.network, &body).ok());
                 match checked {
-                    Some(record) => Received::Record { record, signed },
+                    Some(record) => Received::Record { record: record.shared(), signed },
                     None => refused(req, Code::BadSignature),
                 }
             }

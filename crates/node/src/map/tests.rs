@@ -37,7 +37,7 @@ fn signed(record: &ServerRecord) -> Bytes {
 
 fn hear(map: &mut Map, now: Time, record: ServerRecord) -> RecordOutcome {
     let signed = signed(&record);
-    map.insert(now, Verified::unchecked(record), &signed)
+    map.insert(now, Verified::unchecked(record).shared(), &signed)
 }
 
 const NEW: RecordOutcome = RecordOutcome::Newer { forward: true, new_epoch: true };
@@ -99,9 +99,12 @@ fn bytes_that_a_relay_adds_around_a_body_do_not_blame_its_author() {
     let record = record(1, 1, 1, &[]);
     assert_eq!(hear(&mut map, secs(0), record.clone()), NEW);
     let padded = [&signed(&record)[..], &[0x78, 0x01]].concat().into();
-    assert_eq!(map.insert(secs(0), Verified::unchecked(record.clone()), &padded), RecordOutcome::Known);
+    assert_eq!(
+        map.insert(secs(0), Verified::unchecked(record.clone()).shared(), &padded),
+        RecordOutcome::Known
+    );
     let swollen = [&signed(&record)[..], &[0x78, 0x01].repeat(MAX_SIGNED)].concat().into();
-    assert_eq!(map.insert(secs(0), Verified::unchecked(record), &swollen), RecordOutcome::TooLarge);
+    assert_eq!(map.insert(secs(0), Verified::unchecked(record).shared(), &swollen), RecordOutcome::TooLarge);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn record(id: ServerId, seq: u64, addrs: &[GossipAddr], neighbours: &[ServerId])
 
 fn received(record: ServerRecord) -> Received {
     let signed: Bytes = Signed { body: record.encode(), sig: Signature::new([1; 64]) }.encode();
-    Received::Record { record: Verified::unchecked(record), signed }
+    Received::Record { record: Verified::unchecked(record).shared(), signed }
 }
 
 /// A server with this configuration, and a peer of our own making that tells it of others.

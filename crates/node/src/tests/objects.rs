@@ -24,7 +24,7 @@ pub(crate) fn record_of(id: ServerId, epoch: u64, seq: u64, neighbours: &[Server
         features: Features::DONE,
     };
     let signed = Signed { body: record.encode(), sig: Signature::new([1; 64]) }.encode();
-    Received::Record { record: Verified::unchecked(record), signed }
+    Received::Record { record: Verified::unchecked(record).shared(), signed }
 }
 
 /// A shard that is all that its server wants.

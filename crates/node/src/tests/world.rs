@@ -88,7 +88,7 @@ pub(crate) fn receive(frame: Frame) -> Vec<Received> {
     match frame.kind {
         Kind::Record(signed) => {
             let body = Signed::decode(signed.clone()).unwrap().body;
-            let record = Verified::unchecked(ServerRecord::decode(body).unwrap());
+            let record = Verified::unchecked(ServerRecord::decode(body).unwrap()).shared();
             vec![Received::Record { record, signed }]
         }
         Kind::Shard(signed) => vec![shard_of(signed)],

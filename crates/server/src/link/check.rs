@@ -152,7 +152,7 @@ impl Checker {
                 let signed = own(signed, held);
                 let record = Signed::decode(signed.clone()).ok();
                 match record.and_then(|record| verify::record(&self.network, &record).ok()) {
-                    Some(record) => Checked::one(Received::Record { record, signed }),
+                    Some(record) => Checked::one(Received::Record { record: record.shared(), signed }),
                     None => Checked::refused(req, Code::BadSignature),
                 }
             }

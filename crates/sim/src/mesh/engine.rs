@@ -462,14 +462,15 @@ impl Engine {
                 }
             }
             Item::Frame(head, body) => {
-                let hash = Trace::of(&body);
                 self.trace.number(self.now ^ ((end as u64) << 44));
                 self.trace.bytes(&head);
-                self.trace.number(hash);
-                if let Some(frame) = self.records.repeated(hash, &body) {
+                if let Some((frame, hash)) = self.records.repeated(&body) {
+                    self.trace.number(hash);
                     *self.frames.entry("record").or_default() += 1;
                     return node.handle(now, Input::Frame { link, frame });
                 }
+                let hash = Trace::of(&body);
+                self.trace.number(hash);
                 let Ok(frame) = Frame::decode(link::join(&head, &body)) else {
                     let frame =
                         darkchat_node::Received::Refused { req: 0, code: Code::BadFrame, retry_ms: 0 };
@@ -478,9 +479,9 @@ impl Engine {
                 self.note(end, &frame);
                 let own = self.hosts[self.ends[end].host].router;
                 let is_record = matches!(frame.kind, Kind::Record(_)) && frame.req == 0;
-                let (first, second) = link::receive(own, frame);
+                let (mut first, second) = link::receive(own, frame);
                 if is_record {
-                    self.records.keep(hash, &body, &first);
+                    self.records.keep(hash, &body, &mut first);
                 }
                 node.handle(now, Input::Frame { link, frame: first });
                 if let Some(second) = second {

@@ -8,6 +8,7 @@ use darkchat_proto::{
     Signed,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// In place of a signature: the key twice. Who signs for another does not get past this.
 pub(super) fn stub(server: &ServerId) -> Signature {
@@ -26,37 +27,51 @@ pub(super) fn join(head: &Bytes, body: &Bytes) -> Bytes {
     whole.freeze()
 }
 
-/// Records that were decoded before. Each comes over every link; decoding depends on the bytes alone, so each different
-/// one is decoded once.
+/// Records that were decoded before. Each comes over every link, in the very bytes in which it was first passed on, so
+/// each is decoded once, and all nodes share what it was decoded to.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    known: BTreeMap<u64, (Bytes, Option<ServerRecord>)>,
-    order: VecDeque<u64>,
+    /// By the place of the bytes, which is theirs as long as they are held here.
+    known: BTreeMap<usize, Decoded>,
+    order: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Decoded {
+    signed: Bytes,
+    hash: u64,
+    record: Option<Arc<ServerRecord>>,
 }
 
 /// The records kept: some for each of a few thousand servers.
 const MAX_KNOWN: usize = 20_000;
 
 impl Records {
-    /// What the node gets for a frame that was decoded before; `hash` is that of its body.
-    pub(super) fn repeated(&self, hash: u64, body: &Bytes) -> Option<Received> {
-        let (signed, record) = self.known.get(&hash).filter(|(signed, _)| signed == body)?;
-        Some(match record {
-            Some(record) => {
-                Received::Record { record: Verified::unchecked(record.clone()), signed: signed.clone() }
-            }
+    /// What the node gets for a frame that was decoded before, and the hash of its body.
+    pub(super) fn repeated(&self, body: &Bytes) -> Option<(Received, u64)> {
+        let known = self.known.get(&body.as_ptr().addr()).filter(|known| known.signed.len() == body.len())?;
+        let received = match &known.record {
+            Some(record) => Received::Record {
+                record: Verified::unchecked(Arc::clone(record)),
+                signed: known.signed.clone(),
+            },
             None => refused(0, Code::BadSignature),
-        })
+        };
+        Some((received, known.hash))
     }
 
-    /// Keeps what a body was decoded to.
-    pub(super) fn keep(&mut self, hash: u64, body: &Bytes, received: &Received) {
+    /// Keeps what a body was decoded to, with its hash.
+    pub(super) fn keep(&mut self, hash: u64, body: &Bytes, received: &mut Received) {
         let record = match received {
-            Received::Record { record, .. } => Some(ServerRecord::clone(record)),
+            Received::Record { record, signed } => {
+                // Nodes keep what they are given: all of them these bytes.
+                *signed = body.clone();
+                Some(Verified::clone(record).into_inner())
+            }
             _ => None,
         };
-        if self.known.insert(hash, (body.clone(), record)).is_none() {
-            self.order.push_back(hash);
+        if self.known.insert(body.as_ptr().addr(), Decoded { signed: body.clone(), hash, record }).is_none() {
+            self.order.push_back(body.as_ptr().addr());
         }
         if self.order.len() > MAX_KNOWN
             && let Some(oldest) = self.order.pop_front()
@@ -71,7 +86,7 @@ pub(super) fn receive(own: RouterId, frame: Frame) -> (Received, Option<Received
     let req = frame.req;
     match frame.kind {
         Kind::Record(signed) => match record(&signed) {
-            Some(record) => (Received::Record { record: Verified::unchecked(record), signed }, None),
+            Some(record) => (Received::Record { record: Verified::unchecked(record).shared(), signed }, None),
             None => (refused(req, Code::BadSignature), None),
         },
         Kind::Shard(signed) => match shard(&signed) {

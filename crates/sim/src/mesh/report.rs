@@ -69,6 +69,10 @@ pub struct Report {
     pub virtual_s: f64,
     /// What it took, in real seconds; measured by the program, because nothing here has a clock.
     pub wall_s: f64,
+    /// The processor time that it took, in seconds, where the system tells.
+    pub core_s: Option<f64>,
+    /// The part of that after all servers had found each other: from the first message on.
+    pub traffic_core_s: Option<f64>,
     /// Equal for equal runs, in every build.
     pub trace_hash: String,
 }

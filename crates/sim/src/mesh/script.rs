@@ -42,7 +42,7 @@ pub(super) enum Step {
     Stop,
 }
 
-pub(super) fn run(mesh: &Mesh) -> Report {
+pub(super) fn run(mesh: &Mesh, stands: &mut dyn FnMut()) -> Report {
     let mut rng = Rng::new(mesh.seed ^ 0x6D65_7368);
     let dialable = dialable(mesh, &mut rng);
     let pins = pins(mesh, &dialable, &mut rng);
@@ -57,7 +57,7 @@ pub(super) fn run(mesh: &Mesh) -> Report {
         stop: mesh.settle * SECOND + SPREAD + mesh.seconds * SECOND,
     };
     play.plan();
-    let end = play.go_on();
+    let end = play.go_on(stands);
     play.judge(end)
 }
 
@@ -100,11 +100,16 @@ impl Play {
     }
 
     /// Until everything has happened; when that was.
-    fn go_on(&mut self) -> u64 {
+    fn go_on(&mut self, stands: &mut dyn FnMut()) -> u64 {
         let end = self.stop + DRAIN;
         while let Some(event) = self.engine.next(end) {
             match event {
-                Event::Step(step) => self.step(step),
+                Event::Step(step) => {
+                    if matches!(step, Step::Go) {
+                        stands();
+                    }
+                    self.step(step);
+                }
                 Event::Start(host) => {
                     self.engine.happen(event);
                     for other in std::mem::take(&mut self.pins[host]) {
