@@ -4,20 +4,22 @@ import { type Bytes, equal, utf8 } from "./bytes.ts";
 import { abortable, type Channel, channelQueue, PublicChannel } from "./channel.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { chooseSuite, randomBytes, type Suite } from "./crypto/suite.ts";
+import { Directs } from "./direct/directs.ts";
+import { type Direct, DirectConversation, Inbox } from "./direct.ts";
 import { ChatError } from "./error.ts";
 import { Emitter } from "./events.ts";
 import { channelId, networkSecret } from "./hash.ts";
 import { Identity } from "./identity.ts";
 import { type KnownServers, MemoryKnownServers } from "./known.ts";
 import { dial, type Link, type WebSocketClass } from "./link/link.ts";
-import type { Message, Missed } from "./message.ts";
+import type { DirectMessage, Message, Missed } from "./message.ts";
 import type { Queue } from "./queue.ts";
 import { Connection, type State, type Target, targetOf } from "./session/connection.ts";
 import type { MemberChange } from "./session/members.ts";
 import { PublicEnvelope } from "./session/public.ts";
 import { Rooms, type Stats } from "./session/rooms.ts";
 import { Session } from "./session/session.ts";
-import { keyText, parseKey } from "./text/key.ts";
+import { keyText, looksLikeKey, parseKey } from "./text/key.ts";
 import { channelName, networkName, TextError, userName } from "./text/name.ts";
 import { MAX_TOKEN } from "./wire/limits.ts";
 import { FEATURES, NOTICE, type Notice } from "./wire/messages.ts";
@@ -46,6 +48,8 @@ export interface ClientOptions {
   readonly webSocket?: WebSocketClass;
   /** Whether others hear that we are in a channel before we write there; yes if not given. */
   readonly announce?: boolean;
+  /** Whether others can find us and write to us directly; yes if not given. */
+  readonly reachable?: boolean;
   /** Whether a lost connection is made again; yes if not given. */
   readonly reconnect?: boolean;
   /** Whether the first connection is tried until it stands, instead of once at each server. */
@@ -71,6 +75,8 @@ export interface ClientEvents {
   state: State;
   /** Somebody came, left or took another name; `channel` with the `#`. */
   member: MemberChange & { readonly channel: string };
+  /** Somebody whom we know wrote from a device that is new to us; 32 hexadecimal digits. */
+  device: { readonly user: string; readonly device: string };
   /** The server says something to its users; text, to be shown as text. */
   notice: { readonly text: string };
   /** The server is about to stop; the client goes elsewhere by itself. */
@@ -101,10 +107,13 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   readonly #session: Session;
   readonly #connection: Connection;
   readonly #rooms: Rooms;
+  readonly #directs: Directs;
+  readonly #inbox = new Inbox();
   readonly #queues = new Set<Queue<Message | Missed>>();
   #state: State = { name: "connecting" };
   #isClosed = false;
   #ran: Promise<void> = Promise.resolve();
+  #reachable: Promise<void> = Promise.resolve();
 
   private constructor(parts: Parts, options: ClientOptions, targets: Target[]) {
     super();
@@ -114,14 +123,31 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     this.cryptography = parts.suite.name;
     this.#known = options.knownServers ?? new MemoryKnownServers();
     this.#session = new Session(parts.clock, {
-      fresh: () => this.#rooms.fresh(),
+      fresh: () => {
+        this.#rooms.fresh();
+        this.#reachable = this.#directs.fresh(options.reachable ?? true);
+      },
       resumed: () => this.#rooms.resumed(),
       over: () => this.#rooms.lost(),
       deliver: (deliver) => this.#rooms.hear(deliver),
-      dm: () => {},
+      dm: (packet) => this.#directs.take(packet),
       notice: (notice) => this.#notice(notice),
     });
     this.#rooms = new Rooms(parts.clock, this.#session, this.id, options.announce ?? true);
+    this.#directs = new Directs({
+      suite: parts.suite,
+      clock: parts.clock,
+      session: this.#session,
+      signer: parts.identity.signer,
+      network: parts.network,
+      device: this.#device,
+      name: () => parts.name,
+      events: {
+        content: (about, content) => this.#inbox.take(about, content),
+        group: () => {},
+        device: (user, device) => this.emit("device", { user, device }),
+      },
+    });
     const reach = {
       clock: parts.clock,
       dial: (target: Target) => this.#dial(target),
@@ -143,6 +169,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     if (targets.length === 0) throw new ChatError("connect", "no server is named");
     const client = new Client(await partsOf(options), options, targets);
     await abortable(client.#begin(), options.signal, () => void client.close());
+    await client.#reachable;
     return client;
   }
 
@@ -181,6 +208,24 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     const room = await abortable(joining, options.signal, undo);
     this.#queues.add(queue);
     return new PublicChannel(this.#rooms, room, queue);
+  }
+
+  /**
+   * A conversation with one person. Nothing is on the wire until the first message.
+   * @throws TextError for what has not the form of a key.
+   */
+  direct(to: string): Direct {
+    if (!looksLikeKey("user", to)) throw new TextError(`not a user key: ${to.slice(0, 64)}`);
+    const { suite, identity } = this.#parts;
+    return new DirectConversation(suite, identity.signer.publicKey, this.#directs, to);
+  }
+
+  /**
+   * The direct messages that come, those of other devices of ours included. What came before anybody asked waits for
+   * the first one who does, up to a bound. With `signal` the iteration can be ended.
+   */
+  inbox(options: { signal?: AbortSignal } = {}): AsyncIterable<DirectMessage | Missed> {
+    return this.#inbox.open(options.signal);
   }
 
   /** Tries to connect now, while the state is `waiting`. */
@@ -267,6 +312,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     if (state.name !== "closed") return;
     this.#isClosed = true;
     this.#rooms.close(new ChatError("closed", "the client was closed", { reason: state.reason }));
+    this.#directs.close();
+    this.#inbox.close();
     for (const queue of this.#queues) queue.end();
   }
 

@@ -2,6 +2,7 @@
 
 export type { Channel, Sent } from "./channel.ts";
 export { Client, type ClientEvents, type ClientOptions, type Warning } from "./client.ts";
+export type { Direct } from "./direct.ts";
 export { ChatError, type ChatErrorCode } from "./error.ts";
 export { Identity, type StoredIdentity } from "./identity.ts";
 export { IndexedDbKeyStore, type KeyStore, MemoryKeyStore } from "./keystore.ts";

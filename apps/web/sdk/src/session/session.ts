@@ -148,13 +148,14 @@ export class Session {
   }
 
   /**
-   * Asks, and gives the answer.
+   * Asks, and gives the answer. With `numbered`, which is told the number, that number then rests for 30 s (4.2).
    * @throws ChatError when the answer is an error, does not come, or the session ends.
    */
-  async ask(kind: Kind, what: string, rests = false): Promise<Kind> {
+  async ask(kind: Kind, what: string, numbered?: (req: number) => void): Promise<Kind> {
     await this.requests.room();
     const answer = await new Promise<Kind | NoAnswer>((resolve) => {
-      const req = this.requests.ask(resolve, rests);
+      const req = this.requests.ask(resolve, numbered !== undefined);
+      numbered?.(req);
       if (!this.send(kind, { req })) this.requests.answer(req, { is: "lost" });
     });
     if (answer.is === "timeout") throw new ChatError("timeout", `${what}: the server did not answer`);

@@ -1,0 +1,128 @@
+// What we say to people until they have acknowledged it. Source: docs/protocol.md, section 7.5.
+
+import { type Bytes, hex } from "../bytes.ts";
+import type { Clock } from "../clock.ts";
+import { ChatError } from "../error.ts";
+import type { DmContent } from "../wire/messages.ts";
+
+/** DM_OUTBOX: messages, and their bytes. */
+const MESSAGES = 256;
+const BYTES = 1 << 20;
+/** DM_ACK, RETRY, GIVE_UP in milliseconds: an ack is waited for so long, this often, and never longer. */
+const RETRY_MS = 3_000;
+const TRIES = 3;
+const GIVE_UP_MS = 30_000;
+
+/** One content on its way to all devices of a user. */
+export class Outgoing {
+  readonly user: Bytes;
+  readonly content: DmContent;
+  /** Devices that a packet with it was given to. */
+  readonly sent = new Set<string>();
+  /** Devices that are gone. */
+  readonly gone = new Set<string>();
+  tries = 0;
+  isOver = false;
+  readonly #clock: Clock;
+  readonly #retry: () => void;
+  readonly #done: (received: boolean) => void;
+  readonly #failed: (error: ChatError) => void;
+  readonly #stopGivingUp: () => void;
+  #stopRetry = (): void => {};
+
+  constructor(
+    clock: Clock,
+    user: Bytes,
+    content: DmContent,
+    on: {
+      retry: (one: Outgoing) => void;
+      done: (received: boolean) => void;
+      failed: (error: ChatError) => void;
+    },
+  ) {
+    this.#clock = clock;
+    this.user = user;
+    this.content = content;
+    this.#retry = () => on.retry(this);
+    this.#done = on.done;
+    this.#failed = on.failed;
+    this.#stopGivingUp = clock.after(GIVE_UP_MS, () => this.#giveUp());
+  }
+
+  get key(): string {
+    return hex(this.content.id);
+  }
+
+  /** A device acknowledged it. */
+  acknowledged(): void {
+    this.#end(() => this.#done(true));
+  }
+
+  /** It will not arrive. */
+  fail(error: ChatError): void {
+    this.#end(() => this.#failed(error));
+  }
+
+  /** A packet with it has left for a device: an acknowledgement is due. */
+  left(peer: string): void {
+    const isFirst = this.sent.size === 0 || this.sent.size === this.gone.size;
+    this.sent.add(peer);
+    if (!isFirst || this.isOver) return;
+    this.#stopRetry();
+    this.#stopRetry = this.#clock.after(RETRY_MS, () =>
+      this.tries < TRIES ? this.#retry() : this.#giveUp(),
+    );
+  }
+
+  /** A new try begins: devices are looked for again. */
+  begin(): void {
+    this.tries += 1;
+    this.sent.clear();
+    this.gone.clear();
+    this.#stopRetry();
+  }
+
+  #giveUp(): void {
+    const error = new ChatError("timeout", "there was no way to the recipient in time");
+    if (this.sent.size > 0) this.#end(() => this.#done(false));
+    else this.fail(error);
+  }
+
+  #end(tell: () => void): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#stopRetry();
+    this.#stopGivingUp();
+    tell();
+  }
+}
+
+/** All that is on its way. */
+export class Outbox {
+  readonly #outgoing = new Map<string, Outgoing>();
+  #bytes = 0;
+
+  /** @throws ChatError `refused` when too much waits. */
+  add(one: Outgoing): void {
+    const { length } = one.content.body;
+    if (this.#outgoing.size >= MESSAGES || this.#bytes + length > BYTES) {
+      const error = new ChatError("refused", "too much waits to be acknowledged", { reason: "LIMIT" });
+      one.fail(error);
+      throw error;
+    }
+    this.#outgoing.set(one.key, one);
+    this.#bytes += length;
+  }
+
+  remove(one: Outgoing): void {
+    if (this.#outgoing.delete(one.key)) this.#bytes -= one.content.body.length;
+  }
+
+  find(id: Bytes): Outgoing | undefined {
+    return this.#outgoing.get(hex(id));
+  }
+
+  all(): Outgoing[] {
+    return [...this.#outgoing.values()];
+  }
+}

@@ -1,0 +1,240 @@
+// Direct messages between clients of the SDK, through a server that may lose, repeat and reorder.
+
+import { afterEach, describe, expect, test } from "vitest";
+import { hex } from "../../src/bytes.ts";
+import { noble } from "../../src/crypto/noble.ts";
+import { Client, type ClientOptions, type DirectMessage, Identity } from "../../src/index.ts";
+import { decodePacket } from "../../src/wire/packet.ts";
+import { settle, TestClock } from "../clock.ts";
+import { TestServer } from "../server.ts";
+import { SUITES, suite } from "../support.ts";
+
+const open: Client[] = [];
+
+async function connect(
+  server: TestServer,
+  clock: TestClock | undefined,
+  options: ClientOptions = {},
+): Promise<Client> {
+  const client = await Client.connect("ws://test", {
+    webSocket: server.WebSocket,
+    suite: server.suite,
+    ...(clock === undefined ? {} : { clock }),
+    ...options,
+  });
+  open.push(client);
+  return client;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((client) => client.close()));
+});
+
+/** Collects what arrives. */
+function inbox(client: Client): DirectMessage[] {
+  const messages: DirectMessage[] = [];
+  void (async () => {
+    for await (const item of client.inbox()) if (item.type === "direct") messages.push(item);
+  })();
+  return messages;
+}
+
+const texts = (messages: DirectMessage[]): (string | undefined)[] => messages.map(({ text }) => text);
+
+describe.each(SUITES)("$name", (one) => {
+  test("two people talk, and each message is acknowledged", async () => {
+    const server = await TestServer.start(one);
+    const [ann, bob] = [await connect(server, undefined, { name: "ann" }), await connect(server, undefined)];
+    const [anns, bobs] = [inbox(ann), inbox(bob)];
+    const sent = await ann.direct(bob.id).send("psst", { contentType: "text/plain" });
+    expect(sent.received).toBe(true);
+    expect(bobs).toMatchObject([
+      { id: sent.id, from: ann.id, peer: ann.id, name: "ann", text: "psst", contentType: "text/plain" },
+    ]);
+    const back = await bob.direct(ann.id).send(new Uint8Array([1, 2]), { replyTo: sent.id });
+    expect(back.received).toBe(true);
+    expect(anns).toMatchObject([{ from: bob.id, replyTo: sent.id, data: new Uint8Array([1, 2]) }]);
+    expect(anns[0]?.text).toBeUndefined();
+    expect(await ann.direct(bob.id).safetyNumber()).toBe(await bob.direct(ann.id).safetyNumber());
+  });
+});
+
+test("many messages arrive in order", async () => {
+  const server = await TestServer.start();
+  const [ann, bob] = [await connect(server, undefined), await connect(server, undefined)];
+  const bobs = inbox(bob);
+  const words = Array.from({ length: 20 }, (_, at) => `word ${at}`);
+  const sent = await Promise.all(words.map((word) => ann.direct(bob.id).send(word)));
+  expect(sent.every(({ received }) => received)).toBe(true);
+  expect(texts(bobs)).toEqual(words);
+});
+
+test("somebody who is not there is not there", async () => {
+  const server = await TestServer.start();
+  const ann = await connect(server, undefined);
+  const { identity } = await Identity.create(suite);
+  await expect(ann.direct(identity.id).send("x")).rejects.toMatchObject({ code: "not-here" });
+  expect(() => ann.direct("nobody")).toThrow("not a user key");
+  const wrong = identity.id.slice(0, -1) + (identity.id.endsWith("a") ? "b" : "a");
+  await expect(ann.direct(wrong).send("x")).rejects.toThrow("not a user key");
+  await expect(ann.direct(identity.id).send(new Uint8Array(57_345))).rejects.toMatchObject({
+    code: "too-large",
+  });
+});
+
+test("both may begin at once, and one session comes of it", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const [anns, bobs] = [inbox(ann), inbox(bob)];
+  const sent = [ann.direct(bob.id).send("from ann"), bob.direct(ann.id).send("from bob")];
+  await clock.pass(1_000);
+  expect(await Promise.all(sent)).toMatchObject([{ received: true }, { received: true }]);
+  expect([texts(anns), texts(bobs)]).toEqual([["from bob"], ["from ann"]]);
+  const sids = new Set<string>();
+  server.fate = ({ packet }) => {
+    const parsed = decodePacket(packet);
+    if (parsed.is === "msg") sids.add(hex(parsed.head.sid));
+    return 1;
+  };
+  const more = [ann.direct(bob.id).send("2"), bob.direct(ann.id).send("2")];
+  await clock.pass(1_000);
+  await Promise.all(more);
+  expect(sids.size).toBe(1);
+});
+
+test("lost packets are sent again, and repeated ones shown once", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const bobs = inbox(bob);
+  let count = 0;
+  // Of every three packets the first is lost and the second comes twice.
+  server.fate = () => [0, 2, 1][count++ % 3] ?? 1;
+  const sent = Promise.all(["a", "b", "c"].map((word) => ann.direct(bob.id).send(word)));
+  await clock.pass(31_000);
+  expect((await sent).filter(({ received }) => received).length).toBeGreaterThan(0);
+  expect(new Set(texts(bobs)).size).toBe(bobs.length);
+});
+
+test("without any acknowledgement a message ends as not received, after three tries", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const bobs = inbox(bob);
+  const first = ann.direct(bob.id).send("first");
+  await clock.pass(100);
+  await first;
+  const key = server.sessions.values().next().value?.user;
+  let lost = 0;
+  server.fate = ({ user }) => {
+    if (key === undefined || hex(user) !== hex(key)) return 1;
+    lost += 1;
+    return 0;
+  };
+  const sent = ann.direct(bob.id).send("into the dark");
+  await clock.pass(10_000);
+  expect(await sent).toMatchObject({ received: false });
+  expect(texts(bobs)).toEqual(["first", "into the dark"]);
+  expect(lost).toBe(3);
+});
+
+test("who comes back as another device is found there", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const { identity } = await Identity.create(noble);
+  const [ann, before] = [await connect(server, clock), await connect(server, clock, { identity })];
+  const first = ann.direct(identity.id).send("before");
+  await clock.pass(100);
+  expect(await first).toMatchObject({ received: true });
+  await before.close();
+  const after = await connect(server, clock, { identity });
+  const messages = inbox(after);
+  const sent = ann.direct(identity.id).send("after");
+  await clock.pass(20_000);
+  expect(await sent).toMatchObject({ received: true });
+  expect(texts(messages)).toEqual(["after"]);
+});
+
+test("an unknown session is rejected, and the sender begins anew", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const bobs = inbox(bob);
+  const first = ann.direct(bob.id).send("first");
+  await clock.pass(100);
+  await first;
+  let broken = 0;
+  const original = server.fate;
+  server.fate = (packet, from) => {
+    const parsed = decodePacket(packet.packet);
+    if (parsed.is === "msg" && broken === 0) {
+      // Another session id: as if the device had forgotten the session.
+      broken += 1;
+      packet.packet.set(new Uint8Array(8), 1);
+    }
+    return original(packet, from);
+  };
+  const sent = ann.direct(bob.id).send("second");
+  await clock.pass(2_000);
+  expect(await sent).toMatchObject({ received: true });
+  expect(texts(bobs)).toEqual(["first", "second"]);
+  expect(server.heard).toContain("dmReject");
+});
+
+test("all devices of a user get a message, and the sender's others a copy", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const { identity } = await Identity.create(noble);
+  const { identity: mine } = await Identity.create(noble);
+  const [desk, phone] = [
+    await connect(server, clock, { identity }),
+    await connect(server, clock, { identity }),
+  ];
+  const [here, there] = [
+    await connect(server, clock, { identity: mine }),
+    await connect(server, clock, { identity: mine }),
+  ];
+  const [desks, phones, copies] = [inbox(desk), inbox(phone), inbox(there)];
+  const devices: string[] = [];
+  here.on("device", ({ user }) => devices.push(user));
+  const sent = here.direct(identity.id).send("to all");
+  await clock.pass(2_000);
+  expect(await sent).toMatchObject({ received: true });
+  expect([texts(desks), texts(phones)]).toEqual([["to all"], ["to all"]]);
+  expect(copies).toMatchObject([{ from: mine.id, peer: identity.id, text: "to all" }]);
+  expect(devices).toEqual([identity.id]);
+});
+
+test("who begins and hears nothing gives up", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  let inits = 0;
+  server.fate = ({ packet }) => {
+    inits += decodePacket(packet).is === "init" ? 1 : 0;
+    return 0;
+  };
+  const sent = ann.direct(bob.id).send("x");
+  sent.catch(() => {});
+  await clock.pass(31_000);
+  await expect(sent).rejects.toMatchObject({ code: "timeout" });
+  expect(inits).toBe(4);
+});
+
+test("what came before anybody read waits for the first reader", async () => {
+  const server = await TestServer.start();
+  const [ann, bob] = [await connect(server, undefined), await connect(server, undefined)];
+  await ann.direct(bob.id).send("early");
+  await settle(10);
+  for await (const item of bob.inbox()) {
+    expect(item).toMatchObject({ type: "direct", text: "early" });
+    break;
+  }
+  const gone = new AbortController();
+  const reading = (async () => {
+    for await (const _ of bob.inbox({ signal: gone.signal })) expect.unreachable();
+  })();
+  gone.abort();
+  await reading;
+});
