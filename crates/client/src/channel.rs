@@ -3,6 +3,7 @@
 use crate::client::Shared;
 use crate::error::{JoinError, SendError, TrySendError};
 use crate::message::{Member, MemberChange, Message, Payload, Received, Sent};
+use crate::private::Private;
 use crate::room::RoomGuard;
 use crate::run::Command;
 use crate::sender::Sender;
@@ -63,6 +64,12 @@ impl Channel {
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.sender.clone()
+    }
+
+    /// What a private channel has beside messages; `None` for a public one.
+    #[must_use]
+    pub fn private(&self) -> Option<Private> {
+        Private::new(Arc::clone(&self.guard.room), self.sender.shared())
     }
 
     /// The channel's name.

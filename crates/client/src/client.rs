@@ -4,11 +4,12 @@ use crate::builder::Builder;
 use crate::channel::Channel;
 use crate::error::{ConnectError, JoinError};
 use crate::room::RoomGuard;
+use crate::run::private::{PrivateCommand, Way};
 use crate::run::{Command, SharedStats};
-use crate::session::Stats;
+use crate::session::{Charter, SavedChannel, Stats};
 use crate::state::{Notes, StateWatch, Told};
 use darkchat_crypto::Identity;
-use darkchat_proto::{ChannelName, ServerAddr, ServerId, UserId, UserName};
+use darkchat_proto::{ChannelName, Invite, ServerAddr, ServerId, UserId, UserName};
 use darkchat_transport::Transport;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -131,6 +132,55 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         let command = Command::Join { name, as_name, reply, permit };
         self.shared.commands.send(command).map_err(|_| JoinError::Closed)?;
+        let guard: RoomGuard = answer.await.map_err(|_| JoinError::Closed)??;
+        Ok(Channel::new(guard, Arc::clone(&self.shared)))
+    }
+
+    /// Makes a private channel and joins it. `Ok` as for [`join`](Self::join); what is said in it is sealed for its
+    /// members. [`Channel::private`] has its invitation.
+    ///
+    /// # Errors
+    /// [`JoinError`]; there is no such channel then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future undoes it.
+    pub async fn create_private(&self, name: ChannelName, charter: Charter) -> Result<Channel, JoinError> {
+        self.come(Way::Create(name, charter)).await
+    }
+
+    /// Joins a private channel by its invitation, and calls it `name` here, or as the invitation does. `Ok` as for
+    /// [`join`](Self::join).
+    ///
+    /// # Errors
+    /// [`JoinError`]; we are not in the channel then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future undoes it.
+    pub async fn join_private(
+        &self,
+        invite: Invite,
+        name: Option<ChannelName>,
+    ) -> Result<Channel, JoinError> {
+        self.come(Way::Enter(name, Box::new(invite))).await
+    }
+
+    /// Comes back to a private channel that was [written down](crate::Private::saved), and asks its members what was
+    /// missed. `Ok` as for [`join`](Self::join).
+    ///
+    /// # Errors
+    /// [`JoinError`]; we are not in the channel then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future undoes it.
+    pub async fn restore_private(&self, saved: SavedChannel) -> Result<Channel, JoinError> {
+        self.come(Way::Restore(Box::new(saved))).await
+    }
+
+    async fn come(&self, way: Way) -> Result<Channel, JoinError> {
+        let permit = Arc::clone(&self.shared.room).acquire_owned().await.map_err(|_| JoinError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let command = PrivateCommand::Come { way, as_name: None, reply, permit };
+        self.shared.commands.send(Command::Private(Box::new(command))).map_err(|_| JoinError::Closed)?;
         let guard: RoomGuard = answer.await.map_err(|_| JoinError::Closed)??;
         Ok(Channel::new(guard, Arc::clone(&self.shared)))
     }

@@ -1,7 +1,7 @@
 //! What can go wrong: one enum a verb. Each variant tells its cause, its effect on state, and what to do.
 
 use crate::known::KnownServersError;
-use crate::session::Failure;
+use crate::session::{Failure, PrivateError};
 use darkchat_crypto::HandshakeError;
 use darkchat_proto::{Addr, Code, ServerId};
 use std::io;
@@ -163,6 +163,9 @@ pub enum JoinError {
         /// The most that one session may be in.
         max: usize,
     },
+    /// It cannot be done with a private channel. We are not in it; the source says what to do.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// The server did not answer within 10 s, or the link was down for so long. We are not in the channel.
     #[error("the server did not answer in time")]
     TimedOut,
@@ -264,6 +267,7 @@ impl From<Failure> for JoinError {
             | Failure::NotHere
             | Failure::NotJoined
             | Failure::Closed => Self::Closed,
+            Failure::Private(why) => Self::Private(why),
         }
     }
 }
@@ -277,7 +281,9 @@ impl From<Failure> for SendError {
             Failure::Full => Self::Refused { code: Code::Limit, retry: None },
             Failure::NotHere => Self::NotHere,
             Failure::TimedOut => Self::TimedOut,
-            Failure::AlreadyJoined | Failure::NotJoined | Failure::Closed => Self::Closed,
+            Failure::AlreadyJoined | Failure::NotJoined | Failure::Private(_) | Failure::Closed => {
+                Self::Closed
+            }
         }
     }
 }

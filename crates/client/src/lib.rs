@@ -70,6 +70,7 @@ mod client;
 mod error;
 mod known;
 mod message;
+mod private;
 mod queue;
 mod room;
 mod run;
@@ -82,7 +83,10 @@ pub use channel::{Channel, MemberChanges};
 pub use client::Client;
 pub use error::{ConnectError, JoinError, SendError, TrySendError};
 pub use known::{KnownServers, KnownServersError};
-pub use message::{Cause, Content, Member, MemberChange, Message, Missed, Payload, Received, Sent};
+pub use message::{
+    Cause, Content, Member, MemberChange, Message, Missed, Payload, PrivateView, Received, Sent,
+};
+pub use private::Private;
 pub use sender::Sender;
-pub use session::{State, Stats};
+pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats};
 pub use state::{Note, Notes, StateWatch};

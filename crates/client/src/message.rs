@@ -1,7 +1,8 @@
 //! What a user sends and receives: payloads, messages, and the news that some were missed.
 
+use crate::session::SavedChannel;
 use bytes::Bytes;
-use darkchat_proto::{ChannelName, Entry, EntryKind, MessageId, UserId, UserName};
+use darkchat_proto::{ChannelName, Entry, EntryKind, Invite, MessageId, UserId, UserName};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -142,6 +143,8 @@ pub struct Message {
     pub id: MessageId,
     /// The channel that it was signed for.
     pub channel: ChannelName,
+    /// Whether the channel is a private one: sealed for its members, and `channel` is what it is called here.
+    pub private: bool,
     /// Who signed it.
     pub from: UserId,
     /// The name that the author claims: not an identity. Empty if none, or none that is allowed, is claimed.
@@ -240,6 +243,36 @@ pub struct Member {
     pub user: UserId,
     /// The name that it claims: not an identity.
     pub name: UserName,
+}
+
+/// What there is to see of a private channel.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PrivateView {
+    /// The invitation as it is now. It holds the secret of the present hour.
+    pub invite: Invite,
+    /// Which generation of its secret it is: how often it was changed.
+    pub generation: u32,
+    /// Who may change it.
+    pub admins: Vec<UserId>,
+    /// The members, where there is a list and it is known here.
+    pub members: Option<Vec<UserId>>,
+    /// Who has not acknowledged our last changes yet.
+    pub untold: Vec<UserId>,
+    pub(crate) saved: SavedChannel,
+}
+
+impl PrivateView {
+    pub(crate) fn new(saved: SavedChannel, invite: Invite) -> Self {
+        Self {
+            generation: invite.generation,
+            admins: invite.admins.clone(),
+            members: saved.members(&invite.channel),
+            untold: saved.untold(),
+            invite,
+            saved,
+        }
+    }
 }
 
 /// A change among the members of a channel.

@@ -124,6 +124,7 @@ mod tests {
         Message {
             id: MessageId { post: PostId::new([0; 16]), index: 0 },
             channel: "lobby".parse().unwrap(),
+            private: false,
             from: UserId::new([1; 32]),
             name: UserName::default(),
             time: UNIX_EPOCH,

@@ -1,13 +1,13 @@
 //! What a channel's handle and the client's task share, and the guard that leaves the channel when nobody keeps it.
 
-use crate::message::{Member, MemberChange};
+use crate::message::{Member, MemberChange, PrivateView};
 use crate::queue::Queue;
 use crate::run::Command;
 use darkchat_proto::{ChannelId, ChannelName, UserId, UserName};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// Member changes that a slow reader may be behind; [`Channel::members`](crate::Channel::members) is always whole.
 const BEHIND: usize = 256;
@@ -21,6 +21,8 @@ pub(crate) struct Room {
     pub(crate) spread: AtomicBool,
     members: Mutex<BTreeMap<UserId, UserName>>,
     pub(crate) changes: broadcast::Sender<MemberChange>,
+    /// What there is to see of a private channel.
+    pub(crate) private: Option<watch::Sender<Arc<PrivateView>>>,
 }
 
 impl Room {
@@ -32,7 +34,13 @@ impl Room {
             spread: AtomicBool::new(false),
             members: Mutex::default(),
             changes: broadcast::Sender::new(BEHIND),
+            private: None,
         }
+    }
+
+    /// As [`new`](Self::new), of a private channel.
+    pub(crate) fn private(id: ChannelId, name: ChannelName, receive_queue: usize, view: PrivateView) -> Self {
+        Self { private: Some(watch::Sender::new(Arc::new(view))), ..Self::new(id, name, receive_queue) }
     }
 
     pub(crate) fn members(&self) -> MutexGuard<'_, BTreeMap<UserId, UserName>> {

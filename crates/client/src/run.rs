@@ -3,18 +3,22 @@
 mod clock;
 pub(crate) mod dial;
 mod link;
+pub(crate) mod private;
 
 use crate::client::{Client, Shared};
 use crate::error::{ConnectError, JoinError, SendError};
 use crate::message::Sent;
 use crate::room::{Room, RoomGuard};
-use crate::session::{Config, DialId, Event, Failure, Fresh, Input, Output, Session, State, Stats, Ticket};
+use crate::session::{
+    Config, DialId, Event, Failure, Fresh, Input, Output, PrivateError, Session, State, Stats, Ticket,
+};
 use crate::state::{Note, Told};
 use clock::Clock;
 use darkchat_crypto::system;
 use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserName};
 use dial::Dialler;
 use link::{LinkTask, Write};
+use private::PrivateCommand;
 use rand_core::Rng as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +54,7 @@ pub(crate) enum Command {
         permit: OwnedSemaphorePermit,
         reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
     },
+    Private(Box<PrivateCommand>),
     Close,
 }
 
@@ -62,6 +67,18 @@ enum Waiter {
     },
     Leave {
         reply: Option<oneshot::Sender<()>>,
+    },
+    Come {
+        reply: oneshot::Sender<Result<RoomGuard, JoinError>>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Change {
+        reply: oneshot::Sender<Result<(), PrivateError>>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Offer {
+        reply: oneshot::Sender<Result<(), Failure>>,
+        _permit: OwnedSemaphorePermit,
     },
     Send {
         room: Arc<Room>,
@@ -327,6 +344,7 @@ impl Run {
                 let ticket = self.ticket(Waiter::Send { room, reply, _permit: permit });
                 self.give(Input::Send { ticket, channel, entry });
             }
+            Command::Private(command) => self.private_wish(*command),
             Command::Close => self.give(Input::Close),
         }
     }
@@ -372,6 +390,13 @@ impl Run {
                 let retry = Some(retry).filter(|retry| !retry.is_zero());
                 self.failed(ConnectError::Refused { code: goodbye.code, text: goodbye.text, retry });
             }
+            other @ (Event::Rekeyed { .. }
+            | Event::Excluded { .. }
+            | Event::Changed { .. }
+            | Event::ChangeFailed { .. }
+            | Event::Invited { .. }
+            | Event::Offered { .. }
+            | Event::Kept { .. }) => self.private_event(other),
             // The state that follows says all that a program needs to know.
             Event::Goodbye(_) | Event::Resumed => {}
             Event::Draining => self.told.note(Note::Draining),
@@ -407,8 +432,11 @@ impl Run {
     }
 
     fn joined(&mut self, ticket: Option<Ticket>, channel: ChannelId, spread: bool) {
-        let Some(Waiter::Join { room, reply, .. }) = ticket.and_then(|ticket| self.waiters.remove(&ticket))
-        else {
+        let waiter = ticket.and_then(|ticket| self.waiters.remove(&ticket));
+        if let Some(Waiter::Come { reply, .. }) = waiter {
+            return self.come(channel, spread, reply);
+        }
+        let Some(Waiter::Join { room, reply, .. }) = waiter else {
             if let Some(room) = self.rooms.get(&channel) {
                 room.joined(spread);
             }
@@ -422,7 +450,7 @@ impl Run {
 
     fn join_failed(&mut self, ticket: Option<Ticket>, channel: ChannelId, why: Failure) {
         match ticket.and_then(|ticket| self.waiters.remove(&ticket)) {
-            Some(Waiter::Join { reply, .. }) => {
+            Some(Waiter::Join { reply, .. } | Waiter::Come { reply, .. }) => {
                 let _gone = reply.send(Err(why.into()));
             }
             _ => {

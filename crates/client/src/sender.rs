@@ -120,6 +120,10 @@ impl Sender {
         let _ended = self.command(Command::Speak { room: Arc::clone(&self.room), name });
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Gives a command to the client's task.
     pub(crate) fn command(&self, command: Command) -> Result<(), Ended> {
         self.shared.commands.send(command).map_err(|_| Ended)

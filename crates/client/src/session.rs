@@ -41,6 +41,7 @@ mod order;
 mod outbox;
 mod output;
 mod own;
+mod private;
 mod random;
 mod receiving;
 mod requests;
@@ -56,6 +57,7 @@ pub use config::Config;
 pub use contacts::Trust;
 pub use input::{Fresh, Input, Received};
 pub use output::{Event, Failure, Output, State};
+pub use private::{Change, Charter, PrivateError, SavedChannel, SavedError};
 pub use stats::Stats;
 
 use budget::Budgets;
@@ -64,12 +66,13 @@ use channels::{Channels, Membership};
 use connection::Connection;
 use contacts::Contacts;
 use darkchat_crypto::SeededRng;
-use darkchat_proto::{Announced, DeviceId, Network, Time, UserId, UserName};
+use darkchat_proto::{Announced, ChannelId, DeviceId, Invite, Network, Time, UserId, UserName};
 use early::Early;
 use members::Members;
 use order::Order;
 use outbox::{Leaving, Outbox};
 use own::OwnStreams;
+use private::Privates;
 use rand_core::Rng as _;
 use random::Random;
 use requests::Requests;
@@ -115,10 +118,13 @@ pub struct Session {
     resuming: Resuming,
     /// Whether both ends of the link at hand can resume sessions.
     resumes: bool,
+    /// Whether both ends of the link at hand know sealed posts.
+    seals: bool,
     requests: Requests,
     budgets: Budgets,
     channels: Channels,
     own: OwnStreams,
+    private: Privates,
     order: Order,
     early: Early,
     members: Members,
@@ -139,6 +145,11 @@ impl Wall {
     fn at(&self, now: Time) -> u64 {
         let passed = now.saturating_since(self.at).as_millis();
         self.unix_ms.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// When this clock will show so much; at once if it does already.
+    fn time_of(&self, unix_ms: u64) -> Time {
+        self.at + Duration::from_millis(unix_ms.saturating_sub(self.unix_ms))
     }
 }
 
@@ -166,10 +177,12 @@ impl Session {
             outbox: Outbox::default(),
             resuming: Resuming::default(),
             resumes: false,
+            seals: false,
             requests: Requests::default(),
             budgets: Budgets::new(&Announced::default(), Time::ZERO),
             channels: Channels::default(),
             own: OwnStreams::default(),
+            private: Privates::default(),
             order: Order::default(),
             early: Early::default(),
             members: Members::default(),
@@ -194,11 +207,24 @@ impl Session {
             Input::Flushed { bytes } => self.outbox.flushed(bytes),
             Input::Closed { why } if self.connection.is_open() => self.lost(now, why),
             Input::Closed { .. } => {}
-            Input::Signed { sign, signature } => self.own.signed(sign, signature),
+            Input::Signed { sign, signature } => {
+                if !self.own.signed(sign, signature) {
+                    self.private_signed(now, sign, signature);
+                }
+            }
             Input::Timeout => self.timeout(now),
             Input::Trust { user, trust } => self.contacts.set(user, trust),
             Input::Join { ticket, channel, name } => self.join(now, ticket, channel, name),
-            Input::Speak { channel, name } => self.speak(&channel, name),
+            Input::Create { ticket, channel, name, charter } => {
+                self.create_private(now, ticket, (channel, name), charter);
+            }
+            Input::Enter { ticket, channel, name, invite } => {
+                self.enter_private(now, ticket, (channel, name), &invite);
+            }
+            Input::Restore { ticket, name, saved } => self.resume_private(now, ticket, name, *saved),
+            Input::Change { ticket, channel, change } => self.change(now, ticket, channel, &change),
+            Input::Offer { ticket, channel, to } => self.offer(now, ticket, &channel, to),
+            Input::Speak { channel, name } => self.speak(&channel, &name),
             Input::Leave { ticket, channel } => self.leave(now, ticket, channel),
             Input::Send { ticket, channel, entry } => self.send(now, ticket, channel, entry),
             Input::Close => self.close(now),
@@ -221,7 +247,9 @@ impl Session {
     /// When to give [`Input::Timeout`], if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
+        let private = self.private.deadline(&self.wall);
         let times = [
+            private,
             self.connection.deadline(),
             self.resume_deadline(),
             self.requests.deadline(),
@@ -252,6 +280,18 @@ impl Session {
         self.contacts.trust(user)
     }
 
+    /// The invitation to a private channel as it is now. It holds the channel's secret.
+    #[must_use]
+    pub fn invite(&self, channel: &ChannelId) -> Option<Invite> {
+        self.private.invite(channel)
+    }
+
+    /// What is to be written down of a private channel, so that the user can come back to it. It holds secrets.
+    #[must_use]
+    pub fn saved(&self, channel: &ChannelId) -> Option<SavedChannel> {
+        self.private.saved(channel)
+    }
+
     /// What became of the entries that arrived.
     #[must_use]
     pub const fn stats(&self) -> Stats {
@@ -275,6 +315,7 @@ impl Session {
         while let Some((channel, change)) = self.members.expired(now) {
             self.event(Event::Member { channel, change });
         }
+        self.private_time(now);
         self.say_here(now);
     }
 
@@ -292,7 +333,7 @@ impl Session {
     }
 
     fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.extend(self.private.outward(event).map(Output::Event));
     }
 }
 

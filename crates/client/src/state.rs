@@ -2,7 +2,7 @@
 
 use crate::error::{ConnectError, SendError};
 use crate::session::State;
-use darkchat_proto::{ChannelName, ServerAddr, ServerId};
+use darkchat_proto::{ChannelName, Invite, ServerAddr, ServerId, UserId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -43,6 +43,30 @@ pub enum Note {
         channel: ChannelName,
         /// Why.
         why: SendError,
+    },
+    /// A private channel has another secret now, and perhaps other members. Nothing has to be done.
+    Rekeyed {
+        /// What it is called here.
+        channel: ChannelName,
+        /// The administrator who did it.
+        by: UserId,
+        /// Who is not a member any more.
+        removed: Vec<UserId>,
+    },
+    /// An administrator has left the user out of a private channel. What is said there from now on does not open.
+    Excluded {
+        /// What it is called here.
+        channel: ChannelName,
+        /// The administrator who did it.
+        by: UserId,
+    },
+    /// Somebody invites the user to a private channel. Nothing happens until the user agrees:
+    /// [`Client::join_private`](crate::Client::join_private).
+    Invited {
+        /// Who, proven.
+        from: UserId,
+        /// The invitation. It holds the channel's secret.
+        invite: Arc<Invite>,
     },
     /// The server is about to stop.
     Draining,

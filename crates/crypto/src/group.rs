@@ -23,7 +23,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 pub use post::{Draft, GroupPost, OpenPostError, WriteError, Writer};
-pub use rekey::{RekeyDraft, RekeyError, precedes};
+pub use rekey::{MAX_LEAP, RekeyDraft, RekeyError, precedes};
 
 /// The length of a step in milliseconds: GROUP_STEP, an hour.
 pub const STEP_MS: u64 = 3_600_000;
@@ -193,6 +193,24 @@ impl Group {
     /// [`GroupError::TooOld`] after more than a year.
     pub fn advance(&mut self, now_ms: u64) -> Result<(), GroupError> {
         self.steps.advance(now_ms)
+    }
+
+    /// The oldest step whose secret is kept.
+    #[must_use]
+    pub const fn step(&self) -> u32 {
+        self.steps.step()
+    }
+
+    /// When this generation began, in Unix milliseconds.
+    #[must_use]
+    pub const fn start_ms(&self) -> u64 {
+        self.steps.start_ms()
+    }
+
+    /// Whether the channel has a member list, known or not; else everybody with the invitation is a member.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        self.members_hash.is_some()
     }
 
     /// When the oldest secret that is kept is to be wiped, in Unix milliseconds.

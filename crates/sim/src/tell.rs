@@ -207,7 +207,10 @@ impl World {
                 let id = PostId::of_body(&signed.body);
                 FromServer::Post { channel, id, post: self.signing.post(&self.network, &signed) }
             }
-            Ok(Deliver { channel, .. }) => FromServer::Sealed { channel },
+            Ok(Deliver { channel, content: Content::Sealed(sealed) }) => {
+                FromServer::Sealed { channel, sealed }
+            }
+            Ok(Deliver { channel, .. }) => FromServer::Sealed { channel, sealed: Bytes::new() },
             Err(_) => FromServer::Malformed,
         }
     }
@@ -330,6 +333,11 @@ const fn name_of_wish(input: &session::Input) -> &'static str {
         session::Input::Timeout => "timeout",
         session::Input::Trust { .. } => "user: trust",
         session::Input::Join { .. } => "user: join",
+        session::Input::Create { .. } => "user: create",
+        session::Input::Enter { .. } => "user: enter",
+        session::Input::Restore { .. } => "user: restore",
+        session::Input::Change { .. } => "user: change",
+        session::Input::Offer { .. } => "user: offer",
         session::Input::Speak { .. } => "user: speak",
         session::Input::Leave { .. } => "user: leave",
         session::Input::Send { .. } => "user: send",

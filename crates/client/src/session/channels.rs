@@ -17,9 +17,9 @@ pub(super) enum Membership {
     /// In it.
     Joined,
     /// Left by the user: what was sent before goes out first.
-    Draining(Ticket),
+    Draining(Option<Ticket>),
     /// Left by the user, and the server told so.
-    Leaving(Ticket),
+    Leaving(Option<Ticket>),
 }
 
 /// A channel that the user is in, wants to be in, or is leaving.
@@ -60,14 +60,13 @@ impl Channels {
         self.all.len() >= CHANNELS
     }
 
-    /// A new channel that the user waits for.
-    pub(super) fn insert(&mut self, id: ChannelId, name: ChannelName, ticket: Ticket, deadline: Time) {
-        let joining = Some((ticket, deadline));
+    /// A new channel, and who waits for it until when.
+    pub(super) fn insert(&mut self, id: ChannelId, name: ChannelName, joining: Option<(Ticket, Time)>) {
         let channel =
             Channel { name, membership: Membership::Wanted, joining, was_joined: false, again: None };
         self.all.insert(id, channel);
         self.wanted.insert(id);
-        self.joining.insert((deadline, id));
+        self.joining.extend(joining.map(|(_, deadline)| (deadline, id)));
     }
 
     /// Moves a channel on; the sets follow.

@@ -11,7 +11,6 @@ impl Session {
     /// # Errors
     /// [`Failure`]: `TooLarge`, `Full` (256 contents or 1 MiB wait already) or `Closed`; nothing is sent then, and no
     /// outcome follows.
-    #[expect(dead_code, reason = "private channels come next")]
     pub(super) fn send_control(
         &mut self,
         now: Time,
@@ -20,17 +19,5 @@ impl Session {
     ) -> Result<ContentId, Failure> {
         let _ = (now, to, control);
         Err(Failure::NotHere)
-    }
-
-    /// A control came from one of a user's devices; the user is proven, is not blocked, and the control came once.
-    #[expect(dead_code, reason = "direct messages come next")]
-    pub(super) fn control_received(&mut self, now: Time, from: UserId, control: GroupControl) {
-        let _ = (now, from, control);
-    }
-
-    /// What became of a control that was sent: acknowledged by a device of the user, or not.
-    #[expect(dead_code, reason = "direct messages come next")]
-    pub(super) fn control_done(&mut self, now: Time, id: ContentId, to: UserId, done: Result<(), Failure>) {
-        let _ = (now, id, to, done);
     }
 }

@@ -1,10 +1,11 @@
 //! What happens to a session: facts and wishes, as plain data.
 
-use super::{DialId, SignId, Ticket, Trust};
+use super::{Change, Charter, DialId, SavedChannel, SignId, Ticket, Trust};
+use bytes::Bytes;
 use darkchat_crypto::{Verified, VerifyError, verify};
 use darkchat_proto::{
-    Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Kind, Network, Post,
-    PostId, ServerId, Signature, UserId, UserName,
+    Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Invite, Kind, Network,
+    Post, PostId, ServerId, Signature, UserId, UserName,
 };
 use std::fmt;
 
@@ -80,6 +81,55 @@ pub enum Input {
         /// The name to claim there; `None` for the session's own.
         name: Option<UserName>,
     },
+    /// The user makes a private channel. Answered as `Join`; the channel's id is the one of the answer.
+    Create {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// What it is called.
+        channel: ChannelName,
+        /// The name to claim there; `None` for the session's own.
+        name: Option<UserName>,
+        /// What it is to be.
+        charter: Charter,
+    },
+    /// The user enters a private channel by an invitation. Answered as `Create`.
+    Enter {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// What to call it here; `None` for the name in the invitation.
+        channel: Option<ChannelName>,
+        /// The name to claim there; `None` for the session's own.
+        name: Option<UserName>,
+        /// The invitation.
+        invite: Box<Invite>,
+    },
+    /// The user comes back to a private channel that was written down. Answered as `Create`.
+    Restore {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// The name to claim there; `None` for the session's own.
+        name: Option<UserName>,
+        /// What was written down.
+        saved: Box<SavedChannel>,
+    },
+    /// The user changes a private channel's secret, and perhaps its members. Answered by `Changed` or `ChangeFailed`.
+    Change {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelId,
+        /// What is to change.
+        change: Change,
+    },
+    /// The user invites somebody to a private channel, by a direct message. Answered by `Offered`.
+    Offer {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelId,
+        /// Whom.
+        to: UserId,
+    },
     /// The user wants to claim another name in a channel, from the next post on.
     Speak {
         /// Which channel.
@@ -113,7 +163,11 @@ impl Input {
     pub const fn wants_random(&self) -> bool {
         match self {
             Self::Frame(Received::Other(Frame { kind, .. })) => matches!(kind, Kind::Dm(_)),
-            Self::Frame(_) | Self::Opened { .. } | Self::Timeout => true,
+            Self::Frame(_)
+            | Self::Opened { .. }
+            | Self::Timeout
+            | Self::Create { .. }
+            | Self::Change { .. } => true,
             _ => false,
         }
     }
@@ -148,6 +202,8 @@ pub enum Received {
     Sealed {
         /// The channel that it came on.
         channel: ChannelId,
+        /// Its bytes, which only members open.
+        sealed: Bytes,
     },
     /// A delivery whose bytes are none. The fault of somebody behind the server, so the link stays.
     Malformed,
@@ -172,7 +228,9 @@ impl Received {
                 let id = PostId::of_body(&signed.body);
                 Self::Post { channel, id, post: verify::post(network, &signed) }
             }
-            Ok(Deliver { channel, content: _ }) => Self::Sealed { channel },
+            Ok(Deliver { channel, content: Content::Sealed(sealed) }) => Self::Sealed { channel, sealed },
+            // A content of a later version is as good as sealed for somebody else.
+            Ok(Deliver { channel, content: _ }) => Self::Sealed { channel, sealed: Bytes::new() },
             Err(_) => Self::Malformed,
         }
     }

@@ -41,19 +41,25 @@ impl Session {
         deadline: Time,
         as_name: Option<UserName>,
     ) {
-        self.channels.insert(id, name, ticket, deadline);
+        self.channels.insert(id, name, Some((ticket, deadline)));
         let as_name = as_name.unwrap_or_else(|| self.name.clone());
         self.own.insert(id, OwnStream::new(id, self.random.non_zero(), as_name));
     }
 
-    pub(super) fn speak(&mut self, id: &ChannelId, name: UserName) {
-        if let Some(stream) = self.own.get_mut(id) {
-            stream.name = name;
+    pub(super) fn speak(&mut self, id: &ChannelId, name: &UserName) {
+        self.private.speak(id, name);
+        for channel in self.private.generations(id).iter().chain([id]) {
+            if let Some(stream) = self.own.get_mut(channel) {
+                stream.name.clone_from(name);
+            }
         }
     }
 
     /// Asks for what is wanted: one question for up to 1,024 channels.
     pub(super) fn ask_joins(&mut self, now: Time) {
+        if !self.seals {
+            self.refuse_sealed();
+        }
         while self.leave_by.is_none() && self.requests.has_room() {
             let channels = self.channels.wanted(now, MAX_JOIN);
             if channels.is_empty() {
@@ -86,7 +92,9 @@ impl Session {
             if let Some(stream) = self.own.get_mut(&id) {
                 stream.open = true;
             }
-            self.members.joined(now, id, self.announce);
+            if self.private.is_current(&id) {
+                self.members.joined(now, self.private.outer(&id), self.announce);
+            }
             for (post_id, post) in self.early.take(&id) {
                 self.post(now, id, post_id, post);
             }
@@ -122,13 +130,16 @@ impl Session {
         let Some(channel) = self.drop_channel(id, why) else { return };
         match channel.membership {
             Membership::Draining(ticket) | Membership::Leaving(ticket) => {
-                self.event(Event::Left { ticket, channel: id });
+                if let Some(ticket) = ticket {
+                    self.event(Event::Left { ticket, channel: id });
+                }
                 if let Some((ticket, ..)) = channel.again {
                     self.event(Event::JoinFailed { ticket: Some(ticket), channel: id, why });
                 }
             }
             _ => self.event(Event::JoinFailed { ticket, channel: id, why }),
         }
+        self.generation_gone(id);
     }
 
     /// Forgets a channel and all of its state; what it still had to send fails.
@@ -137,7 +148,9 @@ impl Session {
             self.send_failed(ticket, why);
         }
         self.forget_posts(id);
-        self.members.left(id);
+        if !self.private.is_generation(&id) {
+            self.members.left(id);
+        }
         self.channels.remove(&id)
     }
 
@@ -162,9 +175,35 @@ impl Session {
     }
 
     pub(super) fn leave(&mut self, now: Time, ticket: Ticket, id: ChannelId) {
+        if self.private.is_private(&id) {
+            self.leave_private(now, ticket, id);
+        } else {
+            self.leave_one(now, Some(ticket), id);
+        }
+    }
+
+    /// Leaves one generation of a private channel, about which nobody is told anything.
+    pub(super) fn leave_quietly(&mut self, id: ChannelId) {
+        match self.channels.get(&id).map(|channel| channel.membership.clone()) {
+            None | Some(Membership::Draining(_) | Membership::Leaving(_)) => {}
+            Some(Membership::Wanted) => {
+                self.channels.set(id, Membership::Leaving(None));
+                self.left(id);
+            }
+            Some(Membership::Asked(_) | Membership::Joined) => {
+                self.forget_posts(id);
+                self.channels.set(id, Membership::Draining(None));
+            }
+        }
+    }
+
+    /// Leaves a channel of the server's, which may be one generation of a private channel; nobody may wait for it.
+    pub(super) fn leave_one(&mut self, now: Time, ticket: Option<Ticket>, id: ChannelId) {
         match self.channels.get(&id).map(|channel| channel.membership.clone()) {
             None | Some(Membership::Draining(_) | Membership::Leaving(_)) => {
-                self.event(Event::Left { ticket, channel: id });
+                if let Some(ticket) = ticket {
+                    self.event(Event::Left { ticket, channel: id });
+                }
             }
             Some(Membership::Wanted) => {
                 self.channels.set(id, Membership::Leaving(ticket));
@@ -176,7 +215,8 @@ impl Session {
                     self.event(Event::JoinFailed { ticket: Some(joining), channel: id, why });
                 }
                 self.forget_posts(id);
-                if self.members.left(id) {
+                // A generation that is left for a later one is not left by the user.
+                if self.private.is_current(&id) && self.members.left(self.private.outer(&id)) {
                     self.announce(now, id, EntryKind::Part);
                 }
                 self.channels.set(id, Membership::Draining(ticket));
@@ -204,9 +244,10 @@ impl Session {
     /// A channel is left for good, unless somebody wants it again.
     pub(super) fn left(&mut self, id: ChannelId) {
         let Some(channel) = self.drop_channel(id, Failure::NotJoined) else { return };
-        if let Membership::Draining(ticket) | Membership::Leaving(ticket) = channel.membership {
+        if let Membership::Draining(Some(ticket)) | Membership::Leaving(Some(ticket)) = channel.membership {
             self.event(Event::Left { ticket, channel: id });
         }
+        self.generation_gone(id);
         if let Some((ticket, deadline, as_name)) = channel.again {
             self.want(id, channel.name, ticket, deadline, as_name);
         }
@@ -225,7 +266,9 @@ impl Session {
     /// Says in every channel where we said that we are there that we go.
     pub(super) fn say_part(&mut self, now: Time) {
         for id in self.channels.ids() {
-            if self.members.left(id) && self.budgets.take_here(now).is_ok() {
+            let is_current = self.private.is_current(&id);
+            if is_current && self.members.left(self.private.outer(&id)) && self.budgets.take_here(now).is_ok()
+            {
                 self.announce(now, id, EntryKind::Part);
             }
         }
@@ -234,7 +277,7 @@ impl Session {
     fn announce(&mut self, now: Time, id: ChannelId, kind: EntryKind) {
         let waiting = Waiting { ticket: None, entry: Entry::new(kind, Bytes::new()), since: now };
         // A full queue has entries that say the same: that we are there.
-        let _full = self.own.push(id, waiting);
+        let _full = self.own.push(self.private.inner(&id), waiting);
     }
 }
 

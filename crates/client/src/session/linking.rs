@@ -39,6 +39,7 @@ impl Session {
             return;
         }
         self.resumes = features.contains(Features::RESUME);
+        self.seals = features.contains(Features::SEALED);
         self.budgets = Budgets::new(announced, now);
         self.own.announced(announced.max_payload);
         let (server_ms, our_ms) = (announced.time_ms, self.wall.at(now));

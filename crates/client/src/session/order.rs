@@ -168,6 +168,31 @@ impl Order {
             .sum()
     }
 
+    /// Begins a stream that is known to begin with number 1, because it follows one that we have heard: what is missing
+    /// at its beginning is a gap then.
+    pub(super) fn begin_at_first(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        author: UserId,
+        stream: u64,
+        out: &mut Vec<Release>,
+    ) {
+        let key = Key { channel, author, stream };
+        if !self.streams.contains_key(&key) {
+            self.begin(now, key, 1, out);
+        }
+    }
+
+    /// Takes a stream up to `last` as over: what comes of it later is late.
+    pub(super) fn give_up(&mut self, channel: ChannelId, author: UserId, stream: u64, last: u64) {
+        if let Some(stream) = self.streams.get_mut(&Key { channel, author, stream })
+            && stream.held.is_empty()
+        {
+            stream.next = stream.next.max(last.saturating_add(1));
+        }
+    }
+
     /// How often the sets of ids were swapped because they were full.
     pub(super) const fn seen_early(&self) -> u64 {
         self.seen.early()

@@ -1,10 +1,10 @@
 //! What a session wants done, and what it reports.
 
-use super::{DialId, SignId, Ticket};
+use super::{DialId, PrivateError, SignId, Ticket};
 use crate::message::{MemberChange, Message, Missed, Sent};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
-use darkchat_proto::{ChannelId, Code, Goodbye, Resume, ServerAddr, ServerId};
+use darkchat_proto::{ChannelId, Code, Goodbye, Invite, Resume, ServerAddr, ServerId, UserId};
 use std::time::Duration;
 
 /// Something to do. There is at most one dial or link at a time: a new `Dial` comes only after the `DialFailed` or
@@ -105,6 +105,57 @@ pub enum Event {
         /// Which.
         missed: Missed,
     },
+    /// A private channel has another secret, and perhaps other members. Nothing has to be done.
+    Rekeyed {
+        /// Which channel.
+        channel: ChannelId,
+        /// The administrator who did it.
+        by: UserId,
+        /// Who is not a member any more.
+        removed: Vec<UserId>,
+    },
+    /// An administrator has left the user out of a private channel: what is said there cannot be read any more.
+    Excluded {
+        /// Which channel.
+        channel: ChannelId,
+        /// The administrator who did it.
+        by: UserId,
+    },
+    /// A change of a private channel was made; its members are being told.
+    Changed {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// A change of a private channel was not made.
+    ChangeFailed {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Why.
+        why: PrivateError,
+    },
+    /// Somebody invites the user to a private channel. Nothing happens until the user agrees, by
+    /// [`Input::Enter`](super::Input::Enter).
+    Invited {
+        /// Who, proven.
+        from: UserId,
+        /// The invitation. It holds the channel's secret.
+        invite: Box<Invite>,
+    },
+    /// What became of an invitation that the user sent.
+    Offered {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// `Ok`: the other's program has acknowledged it.
+        done: Result<(), Failure>,
+    },
+    /// What is to be written down of a private channel has changed: see
+    /// [`Session::saved`](super::Session::saved).
+    Kept {
+        /// Which channel.
+        channel: ChannelId,
+    },
     /// Somebody came to a channel or went.
     Member {
         /// Which channel.
@@ -188,6 +239,8 @@ pub enum Failure {
     Full,
     /// The user is not online: no device of that key is attached anywhere. Nothing was sent.
     NotHere,
+    /// It cannot be done with a private channel. Nothing was changed.
+    Private(PrivateError),
     /// The channel is joined already, or about to be.
     AlreadyJoined,
     /// The channel is not joined. Nothing was sent.

@@ -2,12 +2,13 @@
 
 use super::budget::Budgets;
 use super::outbox::Outbox;
-use super::output::{Failure, Output};
+use super::output::{Event, Failure, Output};
+use super::private::{PrivateError, Privates};
 use super::requests::{Asked, REQUEST_TIMEOUT, Requests};
 use super::signs::Signs;
-use super::stream::{Expired, OwnPost, OwnStream, Waiting};
+use super::stream::{Cost, Expired, OwnPost, OwnStream, Waiting};
 use super::{SignId, Ticket};
-use darkchat_crypto::sign;
+use darkchat_crypto::{SeededRng, sign};
 use darkchat_proto::limits::{MAX_CONTENT_TYPE, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PAYLOAD};
 use darkchat_proto::{ChannelId, Entry, Frame, Kind, Network, Signature, Time, UserId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,8 @@ pub(super) struct Way<'a> {
     pub wall_ms: u64,
     pub author: UserId,
     pub network: &'a Network,
+    pub private: &'a mut Privates,
+    pub secrets: &'a mut SeededRng,
     pub signs: &'a mut Signs,
     pub budgets: &'a mut Budgets,
     pub requests: &'a mut Requests,
@@ -129,36 +132,73 @@ impl OwnStreams {
     fn step(&mut self, channel: ChannelId, way: &mut Way<'_>) -> bool {
         let Some(stream) = self.streams.get_mut(&channel) else { return false };
         stream.wake(way.now);
-        if let Some((deliver, entries, again)) = stream.sendable() {
-            let bytes = deliver.len();
-            if !way.requests.has_room() || (again && !affords(&mut self.wake, way, entries, bytes)) {
+        if let Some((deliver, cost, again)) = stream.sendable() {
+            if !way.requests.has_room() || (again && !affords(&mut self.wake, way, cost)) {
                 return false;
             }
             if again {
-                way.budgets.take_post(entries, bytes);
+                way.budgets.take_post(cost.entries, cost.bytes);
             }
             let req = way.requests.ask(way.now, Asked::Publish(channel));
             stream.sent(req);
             way.outbox.push_post(&Frame::asking(req, Kind::Publish { deliver }));
             return true;
         }
-        let Some((entries, bytes)) = stream.ready(self.max_payload) else { return false };
-        if !affords(&mut self.wake, way, entries, bytes) {
+        let Some((entries, cost)) = stream.ready(self.max_payload) else { return false };
+        if !affords(&mut self.wake, way, cost) {
             return false;
         }
         let sign = way.signs.next();
-        let cut = stream.cut(way.now, way.wall_ms, way.author, entries, sign);
-        way.budgets.take_post(cut.entries, cut.bytes);
+        let taken = stream.take(way.now, entries);
+        let (request, cost) = if stream.is_sealed() {
+            let author = (way.author, &stream.name);
+            let written =
+                way.private.write(&channel, author, taken.entries.clone(), way.wall_ms, way.secrets);
+            let Some(Ok(draft)) = written else {
+                // Its generation is gone, or so old that no clock reaches it.
+                let expired = taken.give_up();
+                let why = Failure::Private(PrivateError::TooOld);
+                let failed =
+                    self.account(expired).into_iter().map(|ticket| Event::SendFailed { ticket, why });
+                way.outputs.extend(failed.map(Output::Event));
+                self.settle(channel);
+                return true;
+            };
+            let request = draft.request().clone();
+            stream.draft(draft, taken, sign);
+            (request, cost)
+        } else {
+            let (body, cost) = stream.cut(way.wall_ms, way.author, taken, sign);
+            (sign::post(way.network, &body), cost)
+        };
+        way.budgets.take_post(cost.entries, cost.bytes);
         self.signs.insert(sign, channel);
-        way.outputs.push_back(Output::Sign { sign, request: sign::post(way.network, &cut.body) });
+        way.outputs.push_back(Output::Sign { sign, request });
         true
     }
 
-    /// Takes a signature; one that nobody waits for is ignored.
-    pub(super) fn signed(&mut self, id: SignId, signature: Signature) {
-        if let Some(stream) = self.signs.remove(&id).and_then(|channel| self.streams.get_mut(&channel)) {
+    /// Takes a signature. `false` if it is none of a post's.
+    pub(super) fn signed(&mut self, id: SignId, signature: Signature) -> bool {
+        let Some(channel) = self.signs.remove(&id) else { return false };
+        if let Some(stream) = self.streams.get_mut(&channel) {
             stream.signed(id, signature);
         }
+        true
+    }
+
+    /// What waits in one stream waits in another one from now on, behind what waits there.
+    pub(super) fn hand_over(&mut self, from: &ChannelId, to: &ChannelId) {
+        if !self.streams.contains_key(to) {
+            return;
+        }
+        let waiting = self.streams.get_mut(from).map(OwnStream::take_waiting).unwrap_or_default();
+        if !waiting.is_empty() {
+            self.busy.insert(*to);
+        }
+        if let Some(stream) = self.streams.get_mut(to) {
+            waiting.into_iter().for_each(|waiting| stream.push(waiting));
+        }
+        self.settle(*from);
     }
 
     /// Takes out the post with this answer.
@@ -245,8 +285,8 @@ impl OwnStreams {
 }
 
 /// Whether the budgets let such a post go now; if not, `wake` gets the moment when they will.
-fn affords(wake: &mut Option<Time>, way: &mut Way<'_>, entries: usize, bytes: usize) -> bool {
-    let at = way.budgets.post_at(way.now, entries, bytes);
+fn affords(wake: &mut Option<Time>, way: &mut Way<'_>, cost: Cost) -> bool {
+    let at = way.budgets.post_at(way.now, cost.entries, cost.bytes);
     if at > way.now {
         *wake = Some(wake.map_or(at, |other| other.min(at)));
     }

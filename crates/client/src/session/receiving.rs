@@ -27,7 +27,7 @@ impl Session {
             Received::Post { channel, id, post: Ok(post) } => self.post(now, channel, id, post.into_inner()),
             Received::Post { post: Err(VerifyError::BadSignature), .. } => self.stats.bad_signature += 1,
             Received::Post { post: Err(_), .. } | Received::Malformed => self.stats.malformed += 1,
-            Received::Sealed { .. } => self.stats.undecryptable += 1,
+            Received::Sealed { channel, sealed } => self.sealed(now, channel, &sealed),
         }
     }
 
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    fn is_joined(&self, channel: &ChannelId) -> bool {
+    pub(super) fn is_joined(&self, channel: &ChannelId) -> bool {
         self.channels.get(channel).is_some_and(|channel| channel.membership == Membership::Joined)
     }
 
@@ -140,8 +140,9 @@ impl Session {
         let name: UserName = name.parse().unwrap_or_default();
         let time = UNIX_EPOCH.checked_add(Duration::from_millis(time_ms)).unwrap_or(UNIX_EPOCH);
         if author != self.user
-            && let Some(change) = self.members.heard(now, channel, author, &name)
+            && let Some(change) = self.members.heard(now, self.private.outer(&channel), author, &name)
         {
+            let channel = self.private.outer(&channel);
             self.event(Event::Member { channel, change });
         }
         for (index, entry) in (0_u8..).zip(entries) {
@@ -150,14 +151,19 @@ impl Session {
                 EntryKind::Here => stats.shown += 1,
                 EntryKind::Part => {
                     stats.shown += 1;
+                    let channel = self.private.outer(&channel);
                     if let Some(change) = self.members.parted(channel, author) {
                         self.event(Event::Member { channel, change });
                     }
                 }
+                EntryKind::Moved if self.private.is_generation(&channel) => {
+                    self.moved(now, &channel, author, &entry);
+                }
                 EntryKind::Text | EntryKind::Data => {
                     let Some(from) = self.channels.get(&channel) else { continue };
                     let header = (MessageId { post: id, index }, from.name.clone(), time);
-                    match message(header, author, name.clone(), entry) {
+                    let is_private = self.private.is_generation(&channel);
+                    match message(header, author, name.clone(), is_private, entry) {
                         Some(message) => {
                             stats.shown += 1;
                             self.event(Event::Message { channel, message });
@@ -186,6 +192,7 @@ fn message(
     (id, channel, time): (MessageId, ChannelName, SystemTime),
     from: UserId,
     name: UserName,
+    private: bool,
     entry: Entry,
 ) -> Option<Message> {
     let Entry { kind, content, content_type, headers, reply_to } = entry;
@@ -193,7 +200,7 @@ fn message(
         EntryKind::Text => Content::Text(String::from_utf8(content.into()).ok()?),
         _ => Content::Data(content),
     };
-    Some(Message { id, channel, from, name, time, payload, content_type, headers, reply_to })
+    Some(Message { id, channel, private, from, name, time, payload, content_type, headers, reply_to })
 }
 
 /// Whether a frame counts in the session (5.4).

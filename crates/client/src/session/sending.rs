@@ -11,6 +11,7 @@ use std::time::Duration;
 
 impl Session {
     pub(super) fn send(&mut self, now: Time, ticket: Ticket, channel: ChannelId, entry: Entry) {
+        let channel = self.private.inner(&channel);
         let membership = self.channels.get(&channel).map(|channel| &channel.membership);
         let pushed = if self.connection.is_ended() || self.leave_by.is_some() {
             Err(Failure::Closed)
@@ -35,6 +36,8 @@ impl Session {
             wall_ms: self.wall.at(now),
             author: self.user,
             network: &self.network,
+            private: &mut self.private,
+            secrets: &mut self.secrets,
             signs: &mut self.signs,
             budgets: &mut self.budgets,
             requests: &mut self.requests,

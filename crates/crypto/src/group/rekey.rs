@@ -5,9 +5,10 @@ use crate::kdf::Secret;
 use crate::verify::Verified;
 use crate::{SignRequest, sign};
 use bytes::Bytes;
-use darkchat_proto::{ChannelId, ChannelSecret, Invite, Rekey, Signature, Signed, UserId, members_hash};
+use darkchat_proto::{
+    ChannelId, ChannelSecret, DecodeError, Invite, Rekey, Signature, Signed, UserId, members_hash,
+};
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub enum RekeyError {
     /// Whoever signed it is no administrator of this channel.
     #[error("rekey by somebody who is no administrator")]
     NotAdmin,
-    /// It does not lead to the next generation of this network's channel, with an id of its own.
+    /// It does not lead to a later generation of this network's channel, with an id of its own.
     #[error("rekey to another generation or network")]
     OtherGeneration,
     /// Its lists contradict each other or the hash beside them, or are too long.
@@ -47,6 +48,14 @@ impl fmt::Debug for RekeyDraft {
 }
 
 impl RekeyDraft {
+    /// What it says. It holds the next secret.
+    ///
+    /// # Errors
+    /// None that can happen: it was made from a rekey.
+    pub fn rekey(&self) -> Result<Rekey, DecodeError> {
+        Rekey::decode(self.body.clone())
+    }
+
     /// What the administrator signs. Its bytes hold the next secret.
     #[must_use]
     pub const fn request(&self) -> &SignRequest {
@@ -60,12 +69,16 @@ impl RekeyDraft {
     }
 }
 
-/// Whether the first of two rekeys of one channel, as their encoded bodies, is the successor: the one with the
-/// smaller SHA-256 is, and everybody finds the same. The other is read on, until a later one removes all whom either
-/// has removed.
+/// The most generations that one rekey may lead on: as many as one partition of a network may bring about before another
+/// one hears of it. More would use up the numbers.
+pub const MAX_LEAP: u32 = 64;
+
+/// Whether the first of two generations of one channel is written to rather than the other: the later one, and of two
+/// equally late the one whose channel id is smaller as bytes. Everybody who knows both finds the same.
 #[must_use]
-pub fn precedes(one: &[u8], other: &[u8]) -> bool {
-    Sha256::digest(one) < Sha256::digest(other)
+pub fn precedes(one: &Group, other: &Group) -> bool {
+    let rank = |group: &Group| (std::cmp::Reverse(group.generation), *group.channel.as_bytes());
+    rank(one) < rank(other)
 }
 
 impl Group {
@@ -108,9 +121,24 @@ impl Group {
             reason: reason.to_owned(),
         };
         let group = self.accept(&rekey, now_ms)?;
+        Ok((group, self.draft(&rekey)))
+    }
+
+    /// The same next generation for the members of another branch: two rekeys at once have left two generations, this
+    /// is one of them, and `rekey` leads on from the other. Whoever knows only this one then finds the way as well.
+    ///
+    /// # Errors
+    /// [`RekeyError`] for what every receiver would refuse; [`RekeyError::NotAdmin`] if this branch has removed `admin`.
+    pub fn rekey_into(&self, rekey: &Rekey, now_ms: u64) -> Result<RekeyDraft, RekeyError> {
+        let rekey = Rekey { old_channel: self.channel, ..rekey.clone() };
+        self.accept(&rekey, now_ms)?;
+        Ok(self.draft(&rekey))
+    }
+
+    fn draft(&self, rekey: &Rekey) -> RekeyDraft {
         let body = rekey.encode();
         let request = sign::rekey(&self.network, &body);
-        Ok((group, RekeyDraft { body, request }))
+        RekeyDraft { body, request }
     }
 
     /// The next generation, as a verified rekey describes it. This one stays, to read what is still on its way.
@@ -129,8 +157,9 @@ impl Group {
         if !self.admins.contains(admin) {
             return Err(RekeyError::NotAdmin);
         }
-        let is_next = self.generation.checked_add(1) == Some(next.generation);
-        if !is_next || next.network != self.network || next.channel == self.channel {
+        let leap = next.generation.checked_sub(self.generation);
+        let is_later = leap.is_some_and(|leap| (1..=MAX_LEAP).contains(&leap));
+        if !is_later || next.network != self.network || next.channel == self.channel {
             return Err(RekeyError::OtherGeneration);
         }
         let listed: BTreeSet<UserId> = members.iter().copied().collect();

@@ -342,7 +342,7 @@ fn only_a_consistent_rekey_of_an_administrator_is_taken_up() {
     };
     case(|rekey| rekey.old_channel = ChannelId::new([9; 32]), RekeyError::OtherChannel);
     case(|rekey| rekey.admin = UserId::new([9; 32]), RekeyError::NotAdmin);
-    case(|rekey| rekey.next.generation = 2, RekeyError::OtherGeneration);
+    case(|rekey| rekey.next.generation = MAX_LEAP + 1, RekeyError::OtherGeneration);
     case(|rekey| rekey.next.generation = 0, RekeyError::OtherGeneration);
     case(|rekey| rekey.next.network = "other".parse().unwrap(), RekeyError::OtherGeneration);
     case(|rekey| rekey.next.channel = rekey.old_channel, RekeyError::OtherGeneration);
@@ -366,9 +366,38 @@ impl Group {
 
 #[test]
 fn of_two_rekeys_at_once_everybody_finds_the_same_successor() {
-    let (one, other) = (b"one".as_slice(), b"other".as_slice());
-    assert_ne!(precedes(one, other), precedes(other, one));
-    assert!(!precedes(one, one));
+    let (alices, [alice, ..]) = channel();
+    let next = |group: &Group, seed| {
+        let plan = group.rekey(alice.user_id(), None, &[], "", ("", &[]), START, &mut Seeded(seed));
+        plan.unwrap().0
+    };
+    let (one, other) = (next(&alices, 5), next(&alices, 6));
+    assert_ne!(precedes(&one, &other), precedes(&other, &one));
+    assert!(!precedes(&one, &one));
+    assert_eq!(precedes(&one, &other), one.channel().as_bytes() < other.channel().as_bytes());
+    let later = next(&other, 7);
+    assert!(precedes(&later, &one) && precedes(&later, &other), "a later generation comes first");
+}
+
+#[test]
+fn two_branches_come_together_in_one_generation_that_both_sides_accept() {
+    let (alices, [alice, bob, carol]) = channel();
+    let all = [alice.user_id(), bob.user_id(), carol.user_id()];
+    let rekey = |group: &Group, members: &[UserId], removed: &[UserId], seed| {
+        group.rekey(alice.user_id(), Some(members), removed, "", ("", &[]), START, &mut Seeded(seed)).unwrap()
+    };
+    let (left, _) = rekey(&alices, &all, &[], 5);
+    let (right, _) = rekey(&alices, &all[..2], &all[2..], 6);
+    let (right, _) = rekey(&right, &all[..2], &[], 7);
+    let (both, draft) = rekey(&right, &all[..2], &all[2..], 8);
+    assert_eq!((left.generation(), right.generation(), both.generation()), (1, 2, 3));
+    let onto_left = left.rekey_into(&draft.rekey().unwrap(), START).unwrap();
+    let found = left.accept_for_test(&onto_left.rekey().unwrap()).unwrap();
+    assert_eq!((found.channel(), found.generation()), (both.channel(), 3), "two generations at once");
+    assert_eq!(found.steps.secret(), both.steps.secret());
+    let mut far = onto_left.rekey().unwrap();
+    far.next.generation = left.generation() + MAX_LEAP + 1;
+    assert_eq!(left.accept_for_test(&far).map(drop), Err(RekeyError::OtherGeneration));
 }
 
 #[test]

@@ -21,14 +21,15 @@ fn push(stream: &mut OwnStream, ticket: u64, entry: Entry) {
 
 /// Cuts, signs and sends one post; gives its first number and its number of entries.
 fn leave(stream: &mut OwnStream, req: u32) -> Option<(u64, usize)> {
-    let (entries, bytes) = stream.ready(MAX_PAYLOAD)?;
-    let cut = stream.cut(Time::ZERO, 1, AUTHOR, entries, SignId(req.into()));
-    let post = Post::decode(cut.body).expect("a post by the rules");
+    let (entries, Cost { bytes, .. }) = stream.ready(MAX_PAYLOAD)?;
+    let taken = stream.take(Time::ZERO, entries);
+    let (body, _) = stream.cut(1, AUTHOR, taken, SignId(req.into()));
+    let post = Post::decode(body).expect("a post by the rules");
     assert!(stream.signed(SignId(req.into()), Signature::new([9; 64])));
-    let (deliver, count, _) = stream.sendable().expect("signed and in turn");
+    let (deliver, cost, _) = stream.sendable().expect("signed and in turn");
     assert!(deliver.len() <= bytes.min(MAX_DELIVER), "{} estimated, {bytes}", deliver.len());
     stream.sent(req);
-    assert_eq!(count, entries);
+    assert_eq!(cost, Cost { entries, bytes: deliver.len() });
     Some((post.seq, entries))
 }
 
@@ -135,7 +136,7 @@ fn after_a_refusal_for_the_rate_the_same_bytes_go_again_in_order() {
     stream.refused(3, Time::from_millis(90));
     stream.wake(Time::from_millis(100));
     for (req, sent) in (11..).zip(&bytes) {
-        assert_eq!(stream.sendable(), Some((sent.clone(), 1, true)));
+        assert_eq!(stream.sendable(), Some((sent.clone(), Cost { entries: 1, bytes: sent.len() }, true)));
         stream.sent(req);
     }
     assert_eq!(leave(&mut stream, 14), Some((4, 1)));
@@ -150,7 +151,8 @@ fn a_lost_link_sends_again_what_had_no_answer() {
     stream.close();
     assert_eq!(stream.sendable(), None);
     stream.open = true;
-    assert_eq!(stream.sendable(), Some((sent, 1, true)));
+    let cost = Cost { entries: 1, bytes: sent.len() };
+    assert_eq!(stream.sendable(), Some((sent, cost, true)));
 }
 
 #[test]
