@@ -9,7 +9,15 @@ use darkchat_proto::{Auth, DeviceId, Hello, HelloReply};
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 
 /// The same numbers in every run, so that a finding repeats.
-struct Fixed(u64);
+pub(crate) struct Fixed(pub(crate) u64);
+
+impl Fixed {
+    /// Others, for one step.
+    pub(crate) const fn split(&mut self) -> Self {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(3);
+        Self(self.0)
+    }
+}
 
 impl TryRng for Fixed {
     type Error = Infallible;

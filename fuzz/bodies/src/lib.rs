@@ -9,11 +9,13 @@
 //! darkchat_fuzz_bodies::names("#Ops".as_bytes());
 //! ```
 
+mod direct;
 mod handshake;
 mod node;
 mod text;
 mod wire;
 
+pub use direct::dm_session;
 pub use handshake::{handshake_client, handshake_server};
 pub use node::node_step;
 pub use text::{address_text, names};
@@ -33,4 +35,5 @@ pub const TARGETS: &[Target] = &[
     ("names", names),
     ("address_text", address_text),
     ("node_step", node_step),
+    ("dm_session", dm_session),
 ];
