@@ -214,7 +214,7 @@ impl Driver {
             4 => {
                 let record = self.record(script);
                 let signed = signed(record.encode());
-                Received::Record { record: Verified::unchecked(record), signed }
+                Received::Record { record: Verified::unchecked(record.into()), signed }
             }
             5 => {
                 let shard = self.shard(script);
