@@ -41,10 +41,11 @@ export interface Channel extends AsyncIterable<Message | Missed> {
 }
 
 /** A queue for what a channel hears. */
-export function channelQueue(name: string): Queue<Message | Missed> {
+export function channelQueue(name: string, isPrivate: boolean): Queue<Message | Missed> {
   return new Queue<Message | Missed>((count) => ({
     type: "missed",
     channel: name,
+    private: isPrivate,
     from: null,
     count,
     cause: "slow",

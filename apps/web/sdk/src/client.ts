@@ -8,6 +8,7 @@ import { Directs } from "./direct/directs.ts";
 import { type Direct, DirectConversation, Inbox } from "./direct.ts";
 import { ChatError } from "./error.ts";
 import { Emitter } from "./events.ts";
+import { type PrivateChannel, type PrivateOptions, Privates } from "./group/privates.ts";
 import { channelId, networkSecret } from "./hash.ts";
 import { Identity } from "./identity.ts";
 import { type KnownServers, MemoryKnownServers } from "./known.ts";
@@ -74,7 +75,9 @@ export interface ClientEvents {
   /** The connection changed. */
   state: State;
   /** Somebody came, left or took another name; `channel` with the `#`. */
-  member: MemberChange & { readonly channel: string };
+  member: MemberChange & { readonly channel: string; readonly private: boolean };
+  /** Somebody invites us to a private channel; `joinPrivate(invite)` takes it up, nothing else does. */
+  invite: { readonly from: string; readonly name: string; readonly invite: string };
   /** Somebody whom we know wrote from a device that is new to us; 32 hexadecimal digits. */
   device: { readonly user: string; readonly device: string };
   /** The server says something to its users; text, to be shown as text. */
@@ -108,6 +111,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #rooms: Rooms;
   readonly #directs: Directs;
+  readonly #privates: Privates;
   readonly #inbox = new Inbox();
   readonly #queues = new Set<Queue<Message | Missed>>();
   #state: State = { name: "connecting" };
@@ -144,8 +148,21 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
       name: () => parts.name,
       events: {
         content: (about, content) => this.#inbox.take(about, content),
-        group: () => {},
+        group: (from, body) => void this.#privates.group(from, body),
         device: (user, device) => this.emit("device", { user, device }),
+      },
+    });
+    this.#privates = new Privates({
+      suite: parts.suite,
+      clock: parts.clock,
+      signer: parts.identity.signer,
+      rooms: this.#rooms,
+      network: parts.network,
+      name: parts.name,
+      directs: this.#directs,
+      events: {
+        member: (change) => this.emit("member", { ...change, private: true }),
+        invite: (from, name, invite) => this.emit("invite", { from, name, invite }),
       },
     });
     const reach = {
@@ -196,18 +213,37 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     const id = await channelId(suite, network, name);
     this.#mustBeOpen();
     const label = `#${name}`;
-    const queue = channelQueue(label);
+    const queue = channelQueue(label, false);
     const envelope = new PublicEnvelope(suite, identity.signer, network, id);
     const events = {
       item: (item: Message | Missed) => queue.push(item),
-      member: (change: MemberChange) => this.emit("member", { ...change, channel: label }),
+      member: (change: MemberChange) => this.emit("member", { ...change, channel: label, private: false }),
       moved: () => {},
     };
-    const joining = this.#rooms.join({ id, label, envelope, name: claimed, events });
+    const joining = this.#rooms.join({ id, label, isPrivate: false, envelope, name: claimed, events });
     const undo = (): void => void joining.then((room) => this.#rooms.leave(room)).catch(() => {});
     const room = await abortable(joining, options.signal, undo);
     this.#queues.add(queue);
     return new PublicChannel(this.#rooms, room, queue);
+  }
+
+  /**
+   * Makes a private channel and joins it. With `members` only they are heard in it; without, whoever has the link.
+   * @throws ChatError `refused`, `timeout`, `closed`; TextError for a name or key that is none.
+   */
+  createPrivate(name: string, options: PrivateOptions = {}): Promise<PrivateChannel> {
+    this.#mustBeOpen();
+    return this.#privates.create(name, options);
+  }
+
+  /**
+   * Joins the private channel of an invitation, as text or link. `members` is the channel's list, where it has one and
+   * we know it.
+   * @throws ChatError `refused`, `timeout`, `closed`; TextError for what is no invitation.
+   */
+  joinPrivate(invite: string, options: { name?: string; members?: string[] } = {}): Promise<PrivateChannel> {
+    this.#mustBeOpen();
+    return this.#privates.join(invite, options);
   }
 
   /**
@@ -314,6 +350,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     this.#rooms.close(new ChatError("closed", "the client was closed", { reason: state.reason }));
     this.#directs.close();
     this.#inbox.close();
+    this.#privates.close();
     for (const queue of this.#queues) queue.end();
   }
 

@@ -85,6 +85,7 @@ export class Inbox {
     const lost = (count: number): Missed => ({
       type: "missed",
       channel: "",
+      private: true,
       from: null,
       count,
       cause: "slow",

@@ -4,6 +4,7 @@ export type { Channel, Sent } from "./channel.ts";
 export { Client, type ClientEvents, type ClientOptions, type Warning } from "./client.ts";
 export type { Direct } from "./direct.ts";
 export { ChatError, type ChatErrorCode } from "./error.ts";
+export type { PrivateChannel, PrivateOptions, Told } from "./group/privates.ts";
 export { Identity, type StoredIdentity } from "./identity.ts";
 export { IndexedDbKeyStore, type KeyStore, MemoryKeyStore } from "./keystore.ts";
 export { type KnownServers, MemoryKnownServers } from "./known.ts";

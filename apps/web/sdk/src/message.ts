@@ -33,6 +33,8 @@ export interface Message extends Content {
   readonly type: "message";
   /** With the `#`. */
   readonly channel: string;
+  /** Whether it came in a private channel: names of private and public channels may be equal. */
+  readonly private: boolean;
 }
 
 /** A direct message: sealed for us, by the key in `from`. */
@@ -52,6 +54,8 @@ export interface Missed {
   readonly type: "missed";
   /** With the `#`; empty for direct messages. */
   readonly channel: string;
+  /** Whether that is a private channel. */
+  readonly private: boolean;
   /** Whose messages; `null` when that is unknown. */
   readonly from: string | null;
   /** How many; `null` when that is unknown. */

@@ -31,6 +31,7 @@ export interface RoomSpec {
   readonly id: Bytes;
   /** What messages name it, with the `#`. */
   readonly label: string;
+  readonly isPrivate: boolean;
   readonly envelope: Envelope;
   /** The name that we claim there. */
   readonly name: string;
@@ -222,7 +223,12 @@ export class Room {
           continue;
         }
         stats.shown += 1;
-        this.spec.events.item({ type: "message", channel: this.spec.label, ...content });
+        this.spec.events.item({
+          type: "message",
+          channel: this.spec.label,
+          private: this.spec.isPrivate,
+          ...content,
+        });
       } else if (entry.kind === ENTRY.HERE) {
         stats.shown += 1;
       } else if (entry.kind === ENTRY.PART) {
@@ -244,7 +250,12 @@ export class Room {
   }
 
   #missed(about: Pick<Missed, "from" | "count" | "cause">): void {
-    this.spec.events.item({ type: "missed", channel: this.spec.label, ...about });
+    this.spec.events.item({
+      type: "missed",
+      channel: this.spec.label,
+      private: this.spec.isPrivate,
+      ...about,
+    });
   }
 
   #tick(): void {

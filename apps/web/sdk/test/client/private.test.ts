@@ -1,0 +1,176 @@
+// Private channels between clients of the SDK: invitations, removal, members who were away, two changes at once.
+
+import { afterEach, expect, test } from "vitest";
+import { noble } from "../../src/crypto/noble.ts";
+import { type Channel, Client, type ClientOptions, type Message, type Missed } from "../../src/index.ts";
+import { TestClock } from "../clock.ts";
+import { TestServer } from "../server.ts";
+
+const open: Client[] = [];
+
+async function connect(server: TestServer, clock: TestClock, options: ClientOptions = {}): Promise<Client> {
+  const client = await Client.connect("ws://test", {
+    webSocket: server.WebSocket,
+    suite: server.suite,
+    clock,
+    ...options,
+  });
+  open.push(client);
+  return client;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((client) => client.close()));
+});
+
+function heard(channel: Channel): (Message | Missed)[] {
+  const items: (Message | Missed)[] = [];
+  void (async () => {
+    for await (const item of channel) items.push(item);
+  })();
+  return items;
+}
+
+const texts = (items: (Message | Missed)[]): (string | undefined)[] =>
+  items.map((item) => (item.type === "message" ? item.text : `missed: ${item.cause}`));
+
+/** Lets time pass while something is waited for. */
+async function during<T>(clock: TestClock, promise: Promise<T>, ms = 1_000): Promise<T> {
+  promise.catch(() => {});
+  await clock.pass(ms);
+  return promise;
+}
+
+async function world(): Promise<{ server: TestServer; clock: TestClock; people: [Client, Client, Client] }> {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob, eve] = [
+    await connect(server, clock, { name: "ann" }),
+    await connect(server, clock),
+    await connect(server, clock),
+  ];
+  return { server, clock, people: [ann, bob, eve] };
+}
+
+test("whoever has the link reads and writes, and nobody else reads", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob] = people;
+  const garden = await ann.createPrivate("#Garden");
+  expect([garden.name, garden.generation, garden.isAdmin, await garden.list()]).toEqual([
+    "#garden",
+    0,
+    true,
+    null,
+  ]);
+  const link = await garden.invite({ page: "https://chat.example/#old" });
+  expect(link).toMatch(/^https:\/\/chat\.example\/#dchat-invite-1:/);
+  const bobs = await bob.joinPrivate(link);
+  const items = heard(bobs);
+  expect([bobs.isAdmin, await bobs.admins()]).toEqual([false, [ann.id]]);
+  const carried: Uint8Array[] = [];
+  server.answer = ({ kind }) => {
+    if (kind.is === "publish") carried.push(kind.value.deliver);
+    return undefined;
+  };
+  const sent = await during(clock, garden.send("behind the door"));
+  expect(items).toMatchObject([
+    { id: sent.id, from: ann.id, name: "ann", text: "behind the door", channel: "#garden", private: true },
+  ]);
+  expect(carried.some((deliver) => new TextDecoder().decode(deliver).includes("behind"))).toBe(false);
+  await expect(bob.joinPrivate(link)).rejects.toMatchObject({ reason: "ALREADY" });
+  await expect(bobs.rekey()).rejects.toMatchObject({ code: "refused" });
+  await bobs.leave();
+  await expect(bobs.send("x")).rejects.toMatchObject({ code: "closed" });
+});
+
+test("an invitation by direct message is taken up only when its receiver says so", async () => {
+  const { clock, people } = await world();
+  const [ann, bob] = people;
+  const garden = await ann.createPrivate("garden");
+  const invites: { from: string; name: string; invite: string }[] = [];
+  bob.on("invite", (invite) => invites.push(invite));
+  expect(await during(clock, garden.inviteTo(bob.id))).toEqual({ received: true });
+  expect(invites).toMatchObject([{ from: ann.id, name: "#garden" }]);
+  const items = heard(await bob.joinPrivate(invites[0]?.invite ?? ""));
+  await during(clock, garden.send("welcome"));
+  expect(texts(items)).toEqual(["welcome"]);
+});
+
+test("who is removed reads nothing more, and the others go on", async () => {
+  const { clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const garden = await ann.createPrivate("garden", { members: [bob.id, eve.id] });
+  const members = await garden.list();
+  expect(members).toEqual([ann.id, bob.id, eve.id]);
+  const link = await garden.invite();
+  const [bobs, eves] = [await bob.joinPrivate(link, { members: members ?? [] }), await eve.joinPrivate(link)];
+  const [bobHeard, eveHeard] = [heard(bobs), heard(eves)];
+  await during(clock, garden.send("all"));
+  const told = await during(clock, garden.remove([eve.id], "left the house"), 5_000);
+  expect(told).toEqual({ told: [bob.id], away: [] });
+  await during(clock, garden.send("without eve"), 5_000);
+  expect([texts(bobHeard), texts(eveHeard)]).toEqual([["all", "without eve"], ["all"]]);
+  expect([garden.generation, bobs.generation, eves.generation]).toEqual([1, 1, 0]);
+  expect(await bobs.list()).toEqual([ann.id, bob.id]);
+  await during(clock, bobs.send("back"));
+  // What eve writes in the old channel is still read for a while, and then no more.
+  await during(clock, eves.send("am I here?"));
+  expect(texts(bobHeard)).toEqual(["all", "without eve", "am I here?"]);
+  await clock.pass(300_000);
+  await during(clock, eves.send("and now?"));
+  expect(texts(bobHeard)).toEqual(["all", "without eve", "am I here?"]);
+});
+
+test("a member whom the change did not reach asks for it", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob] = people;
+  const garden = await ann.createPrivate("garden", { members: [bob.id] });
+  const bobs = await bob.joinPrivate(await garden.invite());
+  const items = heard(bobs);
+  await during(clock, garden.send("one"));
+  // Nobody is found while the change is told.
+  server.answer = ({ kind }) =>
+    kind.is === "lookup" ? { is: "found", value: { bundles: [], complete: true } } : undefined;
+  expect(await during(clock, garden.rekey("leaked"))).toEqual({ told: [], away: [bob.id] });
+  expect(bobs.generation).toBe(0);
+  server.answer = () => undefined;
+  await clock.pass(3_000);
+  expect(bobs.generation).toBe(1);
+  await during(clock, garden.send("two"));
+  expect(texts(items)).toEqual(["one", "two"]);
+});
+
+test("two admins who change it at once end in one channel, with both removals", async () => {
+  const { clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const zed = people[2];
+  const other = await connect(await TestServer.start(noble), clock);
+  const garden = await ann.createPrivate("garden", { members: [bob.id, eve.id, other.id], admins: [bob.id] });
+  const bobs = await bob.joinPrivate(await garden.invite(), { members: (await garden.list()) ?? [] });
+  const [anns, bobHeard] = [heard(garden), heard(bobs)];
+  const changes = [garden.remove([zed.id]), bobs.remove([other.id])];
+  await clock.pass(40_000);
+  await Promise.all(changes);
+  expect([garden.generation, bobs.generation]).toEqual([2, 2]);
+  expect(await garden.list()).toEqual(await bobs.list());
+  expect(new Set(await garden.list())).toEqual(new Set([ann.id, bob.id]));
+  await during(clock, garden.send("from ann"));
+  await during(clock, bobs.send("from bob"));
+  expect([texts(anns), texts(bobHeard)]).toEqual([["from bob"], ["from ann"]]);
+});
+
+test("an hour later the same people still talk, and an old invitation opens the new hour", async () => {
+  const { clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const garden = await ann.createPrivate("garden");
+  const link = await garden.invite();
+  const bobs = await bob.joinPrivate(link);
+  const items = heard(bobs);
+  await during(clock, garden.send("one"));
+  await clock.pass(2 * 3_600_000);
+  await during(clock, garden.send("two"));
+  const eves = heard(await eve.joinPrivate(link));
+  await during(clock, garden.send("three"));
+  expect(texts(items)).toEqual(["one", "two", "three"]);
+  expect(texts(eves)).toEqual(["three"]);
+});
