@@ -259,16 +259,19 @@ pub struct PrivateView {
     pub members: Option<Vec<UserId>>,
     /// Who has not acknowledged our last changes yet.
     pub untold: Vec<UserId>,
+    /// Whether members are being asked for what we missed: until then the secret may be an old one.
+    pub asking: bool,
     pub(crate) saved: SavedChannel,
 }
 
 impl PrivateView {
-    pub(crate) fn new(saved: SavedChannel, invite: Invite) -> Self {
+    pub(crate) fn new(saved: SavedChannel, invite: Invite, asking: bool) -> Self {
         Self {
             generation: invite.generation,
             admins: invite.admins.clone(),
             members: saved.members(&invite.channel),
             untold: saved.untold(),
+            asking,
             invite,
             saved,
         }

@@ -286,6 +286,12 @@ impl Session {
         self.private.invite(channel)
     }
 
+    /// Whether members of a private channel are being asked for what was missed.
+    #[must_use]
+    pub fn is_asking(&self, channel: &ChannelId) -> bool {
+        self.private.is_asking(channel)
+    }
+
     /// What is to be written down of a private channel, so that the user can come back to it. It holds secrets.
     #[must_use]
     pub fn saved(&self, channel: &ChannelId) -> Option<SavedChannel> {
