@@ -89,10 +89,11 @@ pub use error::{ConnectError, JoinError, SendError, TrySendError};
 pub use kept::KeptChannels;
 pub use known::{KnownServers, KnownServersError};
 pub use message::{
-    Cause, Content, Member, MemberChange, Message, Missed, Payload, PrivateView, Received, Sent,
+    Cause, Content, DirectMessage, Member, MemberChange, Message, Missed, Payload, PrivateView, Received,
+    Sent,
 };
 pub use private::Private;
 pub use sender::Sender;
-pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats};
+pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats, Trust};
 pub use state::{Note, Notes, StateWatch};
 pub use textfile::TextFileError;

@@ -153,7 +153,6 @@ impl Session {
     }
 
     /// What became of a control that was sent.
-    #[expect(dead_code, reason = "direct messages come next")]
     pub(in crate::session) fn control_done(
         &mut self,
         now: Time,
@@ -195,7 +194,6 @@ impl Session {
     }
 
     /// A control came from a proven user, once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "direct messages come next"))]
     pub(in crate::session) fn control_received(&mut self, now: Time, from: UserId, control: GroupControl) {
         match control {
             GroupControl::Rekey(signed) => self.rekey_came(now, from, signed),
