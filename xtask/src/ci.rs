@@ -17,7 +17,7 @@ enum Outcome {
 /// Its name, and what it does.
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("fmt", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("proto", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -30,6 +30,7 @@ const STEPS: [Step; 12] = [
     ("test", |root| cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"])),
     ("vectors", foreign_vectors),
     ("sdk", sdk),
+    ("page", page),
     ("deny", deny),
     ("flags", documented_flags),
     ("packaging", packaging),
@@ -120,6 +121,26 @@ fn sdk(root: &Path) -> Result<Outcome> {
     }
     Ok(Outcome::Passed)
 }
+
+/// The page: what is committed is what its sources make, and it works in a browser with the programs that were built.
+fn page(root: &Path) -> Result<Outcome> {
+    if !crate::web::has_npm() {
+        return Ok(Outcome::Skipped("node and npm are not installed; nothing has tested the page"));
+    }
+    crate::web::check(root)?;
+    crate::web::npm(root, &["test"])?;
+    if !CHROMIUM.iter().any(|name| starts(Command::new(name).arg("--version"))) {
+        return Ok(Outcome::Skipped("Chromium is not installed; the page was built, and not opened"));
+    }
+    let server = server(root)?;
+    let programs = server.parent().context("darkchatd lies in no folder")?;
+    let mut npm = Command::new("npm");
+    npm.args(["run", "browser"]).current_dir(root.join("apps/web/page"));
+    passes(npm.env("DARKCHAT_PROGRAMS", programs))
+}
+
+/// The names that distributions give the browser; `CHROMIUM` may name another one.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 fn deny(root: &Path) -> Result<Outcome> {
     if !starts(Command::new(crate::cargo()).args(["deny", "--version"])) {

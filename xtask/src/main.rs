@@ -8,6 +8,7 @@ mod proto;
 mod simulate;
 mod tidy;
 mod vectors;
+mod web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ const USAGE: &str = "\
 cargo xtask ci [STEP]...        everything that must hold before a change lands, or some of it
 cargo xtask tidy                the rules of the house that no compiler knows
 cargo xtask proto [--check]     compile the wire schema, or fail when the committed code is stale
-cargo xtask vectors [--check]   write the JSON vectors that other languages read, or fail when they are stale";
+cargo xtask vectors [--check]   write the JSON vectors that other languages read, or fail when they are stale
+cargo xtask web [--check]       build the page that darkchatd serves, or fail when the committed one is stale";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +44,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["proto", "--check"] => proto::check(&root),
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
+        ["web"] => web::write(&root),
+        ["web", "--check"] => web::check(&root),
         ["figures", what @ ..] => figures::run(&root, what),
         ["mutants", args @ ..] => mutants::run(&root, args),
         ["mesh", only @ ..] => simulate::mesh(&root, only),
