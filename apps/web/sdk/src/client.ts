@@ -29,6 +29,8 @@ import { FEATURES, NOTICE, type Notice } from "./wire/messages.ts";
 const CLOSE_WITHIN_MS = 5_000;
 /** A server's clock that differs more is worth a word, in milliseconds (6.3). */
 const CLOCK_OFF_MS = 120_000;
+/** Warnings that are kept. */
+const WARNINGS = 16;
 const AGENT = "darkchat-sdk/0.1.0";
 
 /** How to connect. Everything has a default. */
@@ -115,6 +117,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   readonly #inbox = new Inbox();
   readonly #queues = new Set<Queue<Message | Missed>>();
   #state: State = { name: "connecting" };
+  readonly #warnings: Warning[] = [];
+  #isStarted = false;
   #isClosed = false;
   #ran: Promise<void> = Promise.resolve();
   #reachable: Promise<void> = Promise.resolve();
@@ -187,12 +191,19 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     const client = new Client(await partsOf(options), options, targets);
     await abortable(client.#begin(), options.signal, () => void client.close());
     await client.#reachable;
+    // Whoever waits for the client listens to it after this turn; what was to be said before is said then.
+    client.#parts.clock.after(0, () => client.#started());
     return client;
   }
 
   /** What is happening to the connection. */
   get state(): State {
     return this.#state;
+  }
+
+  /** What a user should have seen so far. */
+  get warnings(): readonly Warning[] {
+    return this.#warnings;
   }
 
   /** What became of the entries that arrived. */
@@ -285,8 +296,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   }
 
   #begin(): Promise<void> {
-    if (this.cryptography === "noble")
-      queueMicrotask(() => this.emit("warning", { what: "unprotected-key" }));
+    if (this.cryptography === "noble") this.#warn({ what: "unprotected-key" });
     return new Promise((resolve, reject) => {
       const { persist = false, reconnect = true } = this.#options;
       this.#ran = this.#connection.run(persist, reconnect, (error) =>
@@ -320,7 +330,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     });
     const { timeMs } = link.reply;
     const differenceMs = timeMs === 0 ? 0 : timeMs - clock.wall();
-    if (Math.abs(differenceMs) > CLOCK_OFF_MS) this.emit("warning", { what: "clock", differenceMs });
+    if (Math.abs(differenceMs) > CLOCK_OFF_MS) this.#warn({ what: "clock", differenceMs });
     return link;
   }
 
@@ -334,6 +344,16 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     if (expected === undefined || !equal(expected, server)) {
       throw new ChatError("wrong-server", `${label} has another key: expected ${known}, got ${proven}`);
     }
+  }
+
+  #warn(warning: Warning): void {
+    if (this.#warnings.length < WARNINGS) this.#warnings.push(warning);
+    if (this.#isStarted) this.emit("warning", warning);
+  }
+
+  #started(): void {
+    this.#isStarted = true;
+    for (const warning of this.#warnings) this.emit("warning", warning);
   }
 
   #notice(notice: Notice): void {

@@ -41,6 +41,8 @@ export class TestServer {
   /** Whether new connections are taken. */
   isUp = true;
   goodbye: Code | undefined;
+  /** The server's clock; 0 says nothing. */
+  timeMs = 0;
   readonly #refs = new Map<bigint, { origin: Session; req: number }>();
   #ref = 0n;
 
@@ -172,7 +174,7 @@ class ServerSocket {
     const numbers = {
       maxPayload: 0,
       pingMs: 0,
-      timeMs: 0,
+      timeMs: this.#server.timeMs,
       framesPerS: 10_000,
       bytesPerS: 2 ** 30,
       postsPerS: 2_000,
