@@ -126,7 +126,13 @@ fn strangers_at_the_port_for_websockets_are_turned_away_and_a_talking_pair_notic
     let server = public();
     let pair = Pair::talk(&server);
     let said = |bytes: &[u8]| text(&answer(server.raw("ws"), bytes));
-    assert!(said(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(said(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    let rebound = said(b"GET / HTTP/1.1\r\nHost: evil.example:8546\r\n\r\n");
+    assert!(rebound.starts_with("HTTP/1.1 421 ") && !rebound.contains("evil"), "{rebound}");
+    for path in ["/evil", "/../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/..%2f..%2fetc/passwd"] {
+        let none = said(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes());
+        assert!(none.starts_with("HTTP/1.1 404 ") && !none.contains("evil"), "{none}");
+    }
     assert!(said(b"POST /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
     let upgrade = "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: dchat.1\r\n\

@@ -3,6 +3,7 @@
 use crate::lan::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use darkchat_proto::{Addr, GossipAddr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
+use darkchat_transport_ws::Origin;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,31 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: IdOptions,
     },
+    /// Make what TLS needs.
+    Tls {
+        /// What to make.
+        #[command(subcommand)]
+        action: TlsAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsAction {
+    /// Make a certificate that signs itself, for a test network, and print its fingerprint.
+    SelfSigned(SelfSigned),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelfSigned {
+    /// A host name or IP address of the server; may be given again [default: localhost, 127.0.0.1 and ::1].
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) name: Vec<String>,
+    /// Where the certificate goes.
+    #[arg(long, value_name = "FILE", default_value = "tls-cert.pem", env = "DARKCHATD_TLS_CERT")]
+    pub(crate) tls_cert: PathBuf,
+    /// Where its private key goes, for its owner only.
+    #[arg(long, value_name = "FILE", default_value = "tls-key.pem", env = "DARKCHATD_TLS_KEY")]
+    pub(crate) tls_key: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +90,24 @@ pub(crate) struct Run {
     /// Take clients over WebSocket [default: 127.0.0.1:8546].
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "8546", env = "DARKCHATD_WS")]
     pub(crate) ws: Option<WsListen>,
+    /// Serve no web page on the WebSocket port, only its health and its key.
+    #[arg(long, env = "DARKCHATD_NO_WEB")]
+    pub(crate) no_web: bool,
+    /// Serve the page in this folder instead of the one inside the program; it is read once, at the start.
+    #[arg(long, value_name = "DIR", env = "DARKCHATD_WEB_ROOT", conflicts_with = "no_web")]
+    pub(crate) web_root: Option<PathBuf>,
+    /// A host name under which browsers reach the WebSocket port, also through a proxy with TLS; may be given again.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name, env = "DARKCHATD_WEB_HOST")]
+    pub(crate) web_host: Vec<String>,
+    /// A page elsewhere that may connect, such as https://chat.example; may be given again.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "DARKCHATD_ORIGIN")]
+    pub(crate) origin: Vec<Origin>,
+    /// Speak TLS on the WebSocket port (https and wss) with these certificates, a PEM file; SIGHUP reads it again.
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "DARKCHATD_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, a PEM file that others cannot read.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "DARKCHATD_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Where other servers reach this one [default: 127.0.0.1:30303].
     #[arg(long, value_name = "HOST:PORT", env = "DARKCHATD_PEER_LISTEN", conflicts_with = "no_peer_listen")]
     pub(crate) peer_listen: Option<PeerListen>,
@@ -234,6 +278,7 @@ impl Run {
         let neither = self.tcp.is_none() && self.ws.is_none();
         let tcp = self.tcp.clone().or_else(|| neither.then(Listen::standard)).map(Listen::into_addr);
         let ws = self.ws.clone().or_else(|| neither.then(Listen::standard)).map(Listen::into_addr);
+        let ws = ws.map(|addr| if self.tls_cert.is_some() { secure(&addr) } else { addr });
         let peers = self.peer_listen.clone().unwrap_or_else(Listen::standard).into_addr();
         Listeners {
             clients: tcp.into_iter().chain(ws).collect(),
@@ -268,6 +313,21 @@ fn advertised(text: &str) -> Result<GossipAddr, String> {
     let addr: Addr = text.parse().map_err(|error| format!("{error}"))?;
     let addr = addr.or_peer_port();
     GossipAddr::of(&addr).ok_or_else(|| format!("an IP address under tcp or ws: {text}"))
+}
+
+/// The same place inside TLS.
+fn secure(addr: &Addr) -> Addr {
+    Addr::new("wss", addr.host(), addr.port()).unwrap_or_else(|_| addr.clone())
+}
+
+/// A name as browsers send it, without a port.
+fn host_name(text: &str) -> Result<String, String> {
+    let wrong = || format!("a host name without a port, such as chat.example: {text}");
+    let addr: Addr = format!("http://{text}").parse().map_err(|_| wrong())?;
+    if addr.port().is_some() || !addr.path().is_empty() {
+        return Err(wrong());
+    }
+    Ok(addr.host().to_owned())
 }
 
 /// An address with the key that must be proven there.
@@ -325,6 +385,11 @@ mod tests {
     }
 
     #[test]
+    fn with_a_certificate_websockets_are_inside_tls() {
+        assert_eq!(listeners("--ws 0 --tls-cert a --tls-key b --no-peer-listen"), ["wss://127.0.0.1:0/ws"]);
+    }
+
+    #[test]
     fn a_value_replaces_the_default_and_a_bare_number_is_a_port_on_loopback() {
         assert_eq!(listeners("--tcp 0.0.0.0:9000 --no-peer-listen"), ["tcp://0.0.0.0:9000"]);
         assert_eq!(listeners("--ws [::1]:0 --peer-listen 0"), ["ws://[::1]:0/ws", "tcp://127.0.0.1:0"]);
@@ -339,6 +404,10 @@ mod tests {
             ("--handshake-timeout 5", "5"),
             ("--advertise chat.example", "chat.example"),
             ("--dialable maybe", "maybe"),
+            ("--tls-cert a", "--tls-key"),
+            ("--no-web --web-root a", "--web-root"),
+            ("--web-host chat.example:80", "chat.example:80"),
+            ("--origin chat.example", "chat.example"),
             ("--connect ftp", "127"),
         ] {
             let words = std::iter::once("darkchatd").chain(line.split_whitespace());

@@ -1,6 +1,7 @@
 //! `darkchatd`: arguments, one server, and exit codes.
 
 mod args;
+mod http;
 mod id;
 mod lan;
 mod limits;
@@ -10,9 +11,12 @@ mod prompt;
 mod report;
 mod show;
 mod signals;
+mod site;
 mod start;
+mod tls;
+mod web;
 
-use args::{Cli, Command, IdAction};
+use args::{Cli, Command, IdAction, TlsAction};
 use clap::Parser as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -27,6 +31,9 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::Id { action, options }) => {
             id::run(&action.unwrap_or(IdAction::Show), &options).and_then(|line| print(&format!("{line}\n")))
+        }
+        Some(Command::Tls { action: TlsAction::SelfSigned(wanted) }) => {
+            tls::self_signed(&wanted).and_then(|lines| print(&lines))
         }
         None if cli.run.print_limits => print(&limits::lines(start::profile(&cli.run))),
         None => run(cli.run),

@@ -12,6 +12,8 @@ pub(crate) struct Report {
     pub(crate) id: ServerId,
     pub(crate) network: Network,
     pub(crate) clients: Vec<Addr>,
+    /// Where the page is.
+    pub(crate) web: Vec<String>,
     pub(crate) peers: Vec<Addr>,
     pub(crate) limits: &'static str,
 }
@@ -24,11 +26,26 @@ impl fmt::Display for Report {
         for addr in &self.clients {
             writeln!(f, "clients  {addr}")?;
         }
+        for url in &self.web {
+            writeln!(f, "web      {url}")?;
+        }
         for addr in &self.peers {
             writeln!(f, "peers    {addr}")?;
         }
         writeln!(f, "limits   {}", self.limits)
     }
+}
+
+/// Where a browser finds the page of a WebSocket listener.
+pub(crate) fn web_url(addr: &Addr) -> Option<String> {
+    let text = addr.to_string();
+    let (scheme, rest) = text.split_once("://")?;
+    let scheme = match scheme {
+        "ws" => "http",
+        "wss" => "https",
+        _ => return None,
+    };
+    Some(format!("{scheme}://{}/", rest.strip_suffix(addr.path()).unwrap_or(rest)))
 }
 
 /// The same for programs.
@@ -39,7 +56,7 @@ struct PortsFile<'a> {
     id: String,
     network: &'a str,
     clients: Vec<String>,
-    web: Vec<String>,
+    web: &'a [String],
     peers: Vec<String>,
     limits: &'a str,
 }
@@ -57,7 +74,7 @@ impl Report {
             id: self.id.to_string(),
             network: self.network.as_str(),
             clients: texts(&self.clients),
-            web: Vec::new(),
+            web: &self.web,
             peers: texts(&self.peers),
             limits: self.limits,
         };
@@ -74,6 +91,9 @@ impl Report {
     /// What a person can type next, for a terminal.
     pub(crate) fn next_steps(&self) -> String {
         let mut out = String::from("\n");
+        if let Some(url) = self.web.first() {
+            out.push_str(&format!("  in a browser:    {url}\n"));
+        }
         if let Some(addr) = self.clients.first() {
             out.push_str(&format!("  chat here:       darkchat chat --server {addr}\n"));
         }
@@ -94,9 +114,18 @@ mod tests {
             id: ServerId::new([7; 32]),
             network: Network::default(),
             clients: vec!["tcp://127.0.0.1:8545".parse().unwrap(), "ws://127.0.0.1:8546".parse().unwrap()],
+            web: vec!["http://127.0.0.1:8546/".to_owned()],
             peers: vec!["tcp://127.0.0.1:30303".parse().unwrap()],
             limits: "trusted",
         }
+    }
+
+    #[test]
+    fn the_page_is_where_the_websockets_are() {
+        let url = |addr: &str| web_url(&addr.parse().unwrap());
+        assert_eq!(url("ws://127.0.0.1:8546/ws").unwrap(), "http://127.0.0.1:8546/");
+        assert_eq!(url("wss://[::1]:443/ws").unwrap(), "https://[::1]:443/");
+        assert_eq!(url("tcp://127.0.0.1:8545"), None);
     }
 
     #[test]
@@ -106,7 +135,7 @@ mod tests {
         assert!(words.iter().all(|line| line.len() == 2));
         assert_eq!(
             words.iter().map(|line| line[0]).collect::<Vec<_>>(),
-            ["id", "network", "clients", "clients", "peers", "limits"]
+            ["id", "network", "clients", "clients", "web", "peers", "limits"]
         );
         assert_eq!(words[3][1], "ws://127.0.0.1:8546/ws");
     }

@@ -5,15 +5,18 @@ use crate::lan::Sieve;
 use crate::mdns::{Announcement, Started};
 use crate::prompt::Style;
 use crate::report::Report;
-use crate::signals::Signals;
-use crate::{id, lan, log, mdns, print, prompt};
+use crate::signals::{Hangups, Signals};
+use crate::site::Site;
+use crate::tls::Files;
+use crate::web::Web;
+use crate::{http, id, lan, log, mdns, print, prompt, report, web};
 use anyhow::Context as _;
 use darkchat_crypto::Identity;
 use darkchat_crypto::system::KeyLock;
-use darkchat_proto::{Addr, ServerAddr};
+use darkchat_proto::{Addr, ServerAddr, ServerId};
 use darkchat_server::{Accept, Profile, Server};
 use darkchat_transport_tcp::Tcp;
-use darkchat_transport_ws::Ws;
+use darkchat_transport_ws::{Certificate, Origin, Ws};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -41,11 +44,39 @@ fn key(run: &Run) -> anyhow::Result<(Identity, Option<KeyLock>)> {
     Ok((identity, Some(lock)))
 }
 
-async fn start(run: &Run, identity: Identity) -> anyhow::Result<Server> {
+/// WebSockets, with the page beside them.
+fn websockets(run: &Run, server: ServerId, certificate: Option<Certificate>) -> anyhow::Result<Ws> {
+    let site = match (&run.web_root, run.no_web) {
+        (_, true) => None,
+        (Some(folder), _) => Some(Site::of_folder(folder)?),
+        (None, _) => Some(Site::embedded()),
+    };
+    // A listener that was named by its host is known under that name.
+    let own = run.listeners().clients.into_iter().map(|addr| addr.host().to_owned());
+    let names: Vec<String> = run.web_host.iter().cloned().chain(own).collect();
+    let web = Web::new(server, &run.network, site, &names)?;
+    let mut ws = Ws::default().otherwise(http::answering(web::router(web)));
+    for name in &names {
+        ws = ws.serve_as(name);
+    }
+    // Where a proxy ends TLS, the page comes from the standard port of https, which nobody here listens on.
+    let proxied: Vec<Origin> =
+        run.web_host.iter().filter_map(|name| format!("https://{name}").parse().ok()).collect();
+    for origin in run.origin.iter().cloned().chain(proxied) {
+        ws = ws.allow_origin(origin);
+    }
+    Ok(match certificate {
+        Some(certificate) => ws.certificate(certificate),
+        None => ws,
+    })
+}
+
+async fn start(run: &Run, identity: Identity, certificate: Option<Certificate>) -> anyhow::Result<Server> {
     let listeners = run.listeners();
+    let ws = websockets(run, identity.server_id(), certificate)?;
     let mut builder = Server::builder(identity)
         .transport(Tcp::default())
-        .transport(Ws::default())
+        .transport(ws)
         .network(run.network.clone())
         .profile(profile(run))
         .handshake_timeout(run.handshake_timeout);
@@ -79,11 +110,14 @@ fn report(run: &Run, server: &Server) -> Report {
     let taking = |wanted: Accept| -> Vec<Addr> {
         server.addrs().into_iter().filter(|(_, accept)| *accept == wanted).map(|(addr, _)| addr).collect()
     };
+    let clients = taking(Accept::Clients);
+    let web = if run.no_web { Vec::new() } else { clients.iter().filter_map(report::web_url).collect() };
     let limits = if profile(run) == Profile::Trusted { "trusted" } else { "public" };
     Report {
         id: server.id(),
         network: run.network.clone(),
-        clients: taking(Accept::Clients),
+        clients,
+        web,
         peers: taking(Accept::Peers),
         limits,
     }
@@ -123,6 +157,18 @@ impl Finding {
     }
 }
 
+/// Reads again at every hangup what may have changed: the certificate, if there is one.
+async fn reload(mut hangups: Hangups, shown: Option<(Files, Certificate)>) {
+    loop {
+        hangups.next().await;
+        let Some((files, certificate)) = &shown else { continue };
+        match files.reload(certificate) {
+            Ok(()) => tracing::info!(cert = %files.cert.display(), "certificate read again"),
+            Err(error) => tracing::warn!("the former certificate stays: {error:#}"),
+        }
+    }
+}
+
 /// Runs a server until a signal or the prompt's `exit`.
 ///
 /// # Errors
@@ -131,9 +177,12 @@ impl Finding {
 pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
     let logs = log::LogLines::default();
     log::start(run.log_level.level(), logs.clone());
-    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let (mut signals, hangups) = Signals::catch().context("cannot catch signals")?;
     let (identity, _lock) = key(&run)?;
-    let server = start(&run, identity).await?;
+    let files = run.tls_cert.clone().zip(run.tls_key.clone()).map(|(cert, key)| Files { cert, key });
+    let certificate = files.as_ref().map(Files::load).transpose()?;
+    let server = start(&run, identity, certificate.clone()).await?;
+    tokio::spawn(reload(hangups, files.zip(certificate)));
     let report = report(&run, &server);
     print(&report.to_string())?;
     if let Some(path) = &run.ports_file {

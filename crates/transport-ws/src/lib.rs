@@ -1,4 +1,5 @@
-//! darkchat links over WebSocket: `ws://host:port/ws`, subprotocol `dchat.1`, one binary message a unit.
+//! darkchat links over WebSocket: `ws://host:port/ws`, subprotocol `dchat.1`, one binary message a unit. With the
+//! feature `tls` also `wss://host:port/ws`, the same inside TLS.
 //!
 //! Source: `docs/protocol.md`, section 3.1. A listener takes links from programs and from web pages; which pages may
 //! open one is decided by the `Origin` that their browser names, before the connection is upgraded:
@@ -42,10 +43,16 @@ mod dial;
 mod frames;
 mod head;
 mod origin;
+mod plain;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 
 pub use origin::{NoOrigin, Origin};
+pub use plain::Plain;
+#[cfg(feature = "tls")]
+pub use tls::{Certificate, TlsError, Trust};
 
 use darkchat_transport::stream::Arrived;
 use darkchat_transport::{Addr, BoxFuture, Incoming, Link, Listener, Transport, is_fleeting, wrong_scheme};
@@ -57,10 +64,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// The one scheme of this transport, until it brings TLS.
+/// The scheme of a WebSocket on bare TCP.
 const SCHEME: &str = "ws";
+/// The scheme of one inside TLS.
+const SECURE: &str = "wss";
 /// The port of an address that names none: `docs/protocol.md`, section 2.
 const DEFAULT_PORT: u16 = 8546;
+/// The same inside TLS.
+const SECURE_PORT: u16 = 443;
 /// The one path.
 const PATH: &str = "/ws";
 /// What both sides agree to speak inside.
@@ -68,10 +79,15 @@ const SUBPROTOCOL: &str = "dchat.1";
 /// How long accepting rests when the system has no descriptor or no memory left, instead of spinning.
 const REST: Duration = Duration::from_millis(100);
 
-/// Links over WebSocket. The options are a listener's; dialling has none.
+/// Links over WebSocket: under `ws`, and with the feature `tls` under `wss`.
 #[derive(Debug, Clone, Default)]
 pub struct Ws {
     admission: Arc<origin::Admission>,
+    elsewhere: Option<plain::Elsewhere>,
+    #[cfg(feature = "tls")]
+    certificate: Option<Certificate>,
+    #[cfg(feature = "tls")]
+    believed: tls::Believed,
 }
 
 impl Ws {
@@ -99,6 +115,35 @@ impl Ws {
         self
     }
 
+    /// Gives every well-formed HTTP request that does not ask for a link to `serve`, which may have a page for it,
+    /// instead of answering it with 404 or 405. Whoever does not speak HTTP still gets nothing.
+    ///
+    /// `serve` is called by the task that sets the connection up and must not block. That [`Incoming`] ends with an
+    /// error then, because no link comes of it.
+    ///
+    /// [`Incoming`]: darkchat_transport::Incoming
+    #[must_use]
+    pub fn otherwise(mut self, serve: impl Fn(Plain) + Send + Sync + 'static) -> Self {
+        self.elsewhere = Some(plain::Elsewhere(Arc::new(serve)));
+        self
+    }
+
+    /// Shows this certificate to those who come to an address under `wss`. Without one none is listened on.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Believes these servers when dialling under `wss`, instead of those that the operating system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.believed = trust.into();
+        self
+    }
+
     /// The server's end of a WebSocket that was upgraded elsewhere, for example by an HTTP server that also has a page
     /// on the same port. Subprotocol and origin are that server's to check.
     #[must_use]
@@ -112,56 +157,94 @@ impl Ws {
 
 impl Transport for Ws {
     fn schemes(&self) -> &'static [&'static str] {
-        &[SCHEME]
+        if cfg!(feature = "tls") { &[SCHEME, SECURE] } else { &[SCHEME] }
     }
 
-    /// Tries each address that a name has, in the order of the resolver. An address without a port means 8546.
+    /// Tries each address that a name has, in the order of the resolver. An address without a port means 8546, under
+    /// `wss` 443.
     ///
-    /// An HTTP answer other than the upgrade is [`io::ErrorKind::ConnectionRefused`], and its text has the status.
+    /// An HTTP answer other than the upgrade is [`io::ErrorKind::ConnectionRefused`], and its text has the status. A
+    /// certificate that is not believed is [`io::ErrorKind::InvalidData`], and its text says why.
     fn dial(&self, addr: Addr) -> BoxFuture<io::Result<Link>> {
+        #[cfg(feature = "tls")]
+        let believed = self.believed.clone();
         Box::pin(async move {
             let stream = TcpStream::connect(place(&addr)?).await?;
             stream.set_nodelay(true)?;
+            #[cfg(feature = "tls")]
+            if addr.scheme() == SECURE {
+                let stream = Box::pin(believed.connect(stream, addr.host())).await?;
+                return dial::dial(stream, addr).await;
+            }
             dial::dial(stream, addr).await
         })
     }
 
     /// Listens on the first address of a name that can be bound. `[::]` takes IPv4 too where the system does so, and
-    /// such callers are reported by their IPv4 address.
+    /// such callers are reported by their IPv4 address. An address under `wss` needs a [certificate](Self::certificate).
     fn listen(&self, addr: Addr) -> BoxFuture<io::Result<Listener>> {
-        let admission = Arc::clone(&self.admission);
+        let ws = self.clone();
         Box::pin(async move {
-            let socket = TcpListener::bind(place(&addr)?).await?;
-            let addr = Addr::from_socket(SCHEME, socket.local_addr()?);
-            let incoming = stream::unfold((socket, admission), |(socket, admission)| async move {
+            let place = place(&addr)?;
+            let secure = addr.scheme() == SECURE;
+            if secure && !ws.has_certificate() {
+                let text = format!("there is no certificate for the address: {addr}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            let scheme = if secure { SECURE } else { SCHEME };
+            let socket = TcpListener::bind(place).await?;
+            let addr = Addr::from_socket(scheme, socket.local_addr()?);
+            let incoming = stream::unfold((socket, ws), move |(socket, ws)| async move {
                 let accepted = socket.accept().await;
                 if accepted.as_ref().is_err_and(|error| !is_fleeting(error)) {
                     sleep(REST).await;
                 }
                 let incoming = accepted.map(|(stream, remote)| {
-                    let remote = Addr::from_socket(SCHEME, remote);
-                    let link = set_up(stream, remote.clone(), Arc::clone(&admission));
+                    let remote = Addr::from_socket(scheme, remote);
+                    let link = ws.clone().set_up(stream, remote.clone());
                     Incoming { remote, link: Box::pin(link) }
                 });
-                Some((incoming, (socket, admission)))
+                Some((incoming, (socket, ws)))
             });
             Ok(Listener { addr, incoming: Box::pin(incoming) })
         })
     }
 }
 
-/// Host and port, for the system to resolve.
-fn place(addr: &Addr) -> io::Result<(&str, u16)> {
-    if addr.scheme() == SCHEME {
-        Ok((addr.host(), addr.port().unwrap_or(DEFAULT_PORT)))
-    } else {
-        Err(wrong_scheme(addr))
+impl Ws {
+    const fn has_certificate(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.certificate.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    async fn set_up(self, stream: TcpStream, remote: Addr) -> io::Result<Link> {
+        stream.set_nodelay(true)?;
+        #[cfg(feature = "tls")]
+        if let (SECURE, Some(certificate)) = (remote.scheme(), &self.certificate) {
+            let mut first = [0];
+            if stream.peek(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if first != [tls::FIRST_BYTE] {
+                return upgrade::turn_away(stream).await;
+            }
+            // In a box that goes before the link, which outlives it by hours.
+            let stream = Box::pin(certificate.accept(stream)).await?;
+            return upgrade::upgrade(stream, remote, &self).await;
+        }
+        upgrade::upgrade(stream, remote, &self).await
     }
 }
 
-async fn set_up(stream: TcpStream, remote: Addr, admission: Arc<origin::Admission>) -> io::Result<Link> {
-    stream.set_nodelay(true)?;
-    upgrade::upgrade(stream, remote, &admission).await
+/// Host and port, for the system to resolve.
+fn place(addr: &Addr) -> io::Result<(&str, u16)> {
+    match addr.scheme() {
+        SCHEME => Ok((addr.host(), addr.port().unwrap_or(DEFAULT_PORT))),
+        SECURE if cfg!(feature = "tls") => Ok((addr.host(), addr.port().unwrap_or(SECURE_PORT))),
+        _ => Err(wrong_scheme(addr)),
+    }
 }
 
 /// The error for what somebody did who does not keep to the protocol.

@@ -61,16 +61,17 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Whether a caller with these headers may come in; `host` is the `Host` header.
-    pub(crate) fn admits(&self, origin: Option<&str>, host: &str) -> bool {
+    /// Whether a caller with these headers may come in; `host` is the `Host` header, `secure` that it came over TLS.
+    pub(crate) fn admits(&self, origin: Option<&str>, host: &str, secure: bool) -> bool {
         let Some(origin) = origin else { return !self.required };
         let Ok(origin) = origin.parse::<Origin>() else { return false };
-        self.allowed.contains(&origin) || self.is_own(&origin, host)
+        self.allowed.contains(&origin) || self.is_own(&origin, host, secure)
     }
 
     /// Whether the page was served by whom the browser is calling now, under a name that is surely ours.
-    fn is_own(&self, origin: &Origin, host: &str) -> bool {
-        let Ok(own) = format!("http://{host}").parse::<Origin>() else { return false };
+    fn is_own(&self, origin: &Origin, host: &str, secure: bool) -> bool {
+        let scheme = if secure { "https" } else { "http" };
+        let Ok(own) = format!("{scheme}://{host}").parse::<Origin>() else { return false };
         let name = own.0.host();
         let is_ours =
             own.0.ip().is_some() || name == "localhost" || self.names.iter().any(|ours| ours == name);
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn b7_listed_origins_pass_in_any_writing() {
         for origin in ["https://good.example", "HTTPS://GOOD.example:443", "http://dev.example:3000"] {
-            assert!(admission().admits(Some(origin), "127.0.0.1:8546"), "{origin}");
+            assert!(admission().admits(Some(origin), "127.0.0.1:8546", false), "{origin}");
         }
     }
 
@@ -111,13 +112,24 @@ mod tests {
             "chat.example:80",
         ] {
             let origin = format!("http://{}", host.to_ascii_lowercase());
-            assert!(admission().admits(Some(&origin), host), "{host}");
+            assert!(admission().admits(Some(&origin), host, false), "{host}");
         }
     }
 
     #[test]
+    fn b7_over_tls_the_own_page_is_one_of_https() {
+        for (origin, host) in
+            [("https://127.0.0.1:8546", "127.0.0.1:8546"), ("https://chat.example", "chat.example")]
+        {
+            assert!(admission().admits(Some(origin), host, true), "{origin}");
+            assert!(!admission().admits(Some(origin), host, false), "{origin}");
+        }
+        assert!(!admission().admits(Some("http://127.0.0.1:8546"), "127.0.0.1:8546", true));
+    }
+
+    #[test]
     fn b7_a_name_that_only_points_here_is_not_ours() {
-        assert!(!admission().admits(Some("http://rebound.example:8546"), "rebound.example:8546"));
+        assert!(!admission().admits(Some("http://rebound.example:8546"), "rebound.example:8546", false));
     }
 
     #[test]
@@ -139,13 +151,13 @@ mod tests {
             "ws://127.0.0.1:8546",
         ];
         for origin in others {
-            assert!(!admission().admits(Some(origin), "127.0.0.1:8546"), "{origin}");
+            assert!(!admission().admits(Some(origin), "127.0.0.1:8546", false), "{origin}");
         }
     }
 
     #[test]
     fn b7_an_absent_origin_follows_the_option() {
-        assert!(admission().admits(None, "127.0.0.1:8546"));
-        assert!(!Admission { required: true, ..admission() }.admits(None, "127.0.0.1:8546"));
+        assert!(admission().admits(None, "127.0.0.1:8546", false));
+        assert!(!Admission { required: true, ..admission() }.admits(None, "127.0.0.1:8546", false));
     }
 }

@@ -3,7 +3,8 @@
 use crate::frames::Side;
 use crate::head::{self, NoHead};
 use crate::origin::Admission;
-use crate::{PATH, SUBPROTOCOL, invalid, socket};
+use crate::plain::Plain;
+use crate::{PATH, SECURE, SUBPROTOCOL, Ws, invalid, socket};
 use darkchat_transport::stream::{Arrived, farewell};
 use darkchat_transport::{Addr, Link};
 use std::fmt::Write as _;
@@ -36,6 +37,9 @@ enum Refusal {
     Version,
     /// More than 8 KiB, or more headers than anybody needs.
     TooLarge,
+    /// No TLS where there is nothing else.
+    #[cfg(feature = "tls")]
+    NotSecure,
 }
 
 impl Refusal {
@@ -51,7 +55,14 @@ impl Refusal {
                 ("426 Upgrade Required", "Sec-WebSocket-Version: 13\r\n", "Only WebSocket version 13.\n")
             }
             Self::TooLarge => ("431 Request Header Fields Too Large", "", "At most 8 KiB of headers.\n"),
+            #[cfg(feature = "tls")]
+            Self::NotSecure => ("400 Bad Request", "", "This port speaks TLS: https:// and wss://.\n"),
         }
+    }
+
+    /// Whether a page on the same port could have an answer.
+    const fn is_plain(self) -> bool {
+        matches!(self, Self::NotFound | Self::NotFoundHead | Self::Method)
     }
 
     fn answer(self) -> String {
@@ -65,30 +76,57 @@ impl Refusal {
 }
 
 /// Turns a fresh connection into a link. Whoever does not speak HTTP is left without an answer.
-pub(crate) async fn upgrade<S>(mut stream: S, remote: Addr, admission: &Admission) -> io::Result<Link>
+pub(crate) async fn upgrade<S>(mut stream: S, remote: Addr, ws: &Ws) -> io::Result<Link>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut arrived = Arrived::default();
+    let secure = remote.scheme() == SECURE;
     let judged = match head::read(&mut stream, &mut arrived, is_request).await {
-        Ok(len) => judge(arrived.bytes().get(..len).unwrap_or_default(), admission).map(|key| (len, key)),
+        Ok(len) => {
+            let head = arrived.bytes().get(..len).unwrap_or_default();
+            judge(head, &ws.admission, secure).map(|key| (len, key))
+        }
         Err(NoHead::TooLong) => Err(Refusal::TooLarge),
         Err(NoHead::NotHttp) => return Err(invalid("it does not speak HTTP")),
         Err(NoHead::Io(error)) => return Err(error),
     };
-    let (len, accept) = match judged {
-        Ok(accepted) => accepted,
-        Err(refusal) => {
-            // Whether it arrives is no longer ours to care about.
-            let _ = farewell(stream, refusal.answer().as_bytes()).await;
-            return Err(invalid(format!("its request was answered with: {}", refusal.parts().0)));
+    let (len, accept) = match (judged, &ws.elsewhere) {
+        (Ok(accepted), _) => accepted,
+        (Err(refusal), Some(elsewhere)) if refusal.is_plain() => {
+            (elsewhere.0)(Plain::new(remote, secure, arrived, stream));
+            return Err(io::Error::other("it asks for a page"));
         }
+        (Err(refusal), _) => return refuse(stream, refusal).await,
     };
     stream.write_all(welcome(&accept).as_bytes()).await?;
     stream.flush().await?;
     // What came right behind the request is the link's first bytes.
     arrived.cut(len, 0);
     Ok(socket::link(Box::pin(stream), arrived, Side::Server, remote))
+}
+
+async fn refuse<S>(stream: S, refusal: Refusal) -> io::Result<Link>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Whether it arrives is no longer ours to care about.
+    let _ = farewell(stream, refusal.answer().as_bytes()).await;
+    Err(invalid(format!("its request was answered with: {}", refusal.parts().0)))
+}
+
+/// Tells somebody who speaks HTTP where there is only TLS, and nobody else.
+#[cfg(feature = "tls")]
+pub(crate) async fn turn_away<S>(mut stream: S) -> io::Result<Link>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match head::read(&mut stream, &mut Arrived::default(), is_request).await {
+        Ok(_) => refuse(stream, Refusal::NotSecure).await,
+        Err(NoHead::TooLong) => refuse(stream, Refusal::TooLarge).await,
+        Err(NoHead::NotHttp) => Err(invalid("it speaks neither TLS nor HTTP")),
+        Err(NoHead::Io(error)) => Err(error),
+    }
 }
 
 fn welcome(accept: &str) -> String {
@@ -109,7 +147,7 @@ fn is_request(bytes: &[u8]) -> bool {
 }
 
 /// What to answer to a whole head: the accept key, or a refusal.
-fn judge(head: &[u8], admission: &Admission) -> Result<String, Refusal> {
+fn judge(head: &[u8], admission: &Admission, secure: bool) -> Result<String, Refusal> {
     let request = match Request::try_parse(head) {
         Ok(Some((len, request))) if len == head.len() => request,
         Err(tungstenite::Error::Capacity(CapacityError::TooManyHeaders)) => return Err(Refusal::TooLarge),
@@ -134,7 +172,7 @@ fn judge(head: &[u8], admission: &Admission) -> Result<String, Refusal> {
     }
     let headers = request.headers();
     let host = only(headers, &HOST)?.ok_or(Refusal::Bad)?;
-    if !admission.admits(only(headers, &ORIGIN).map_err(|_| Refusal::Forbidden)?, host) {
+    if !admission.admits(only(headers, &ORIGIN).map_err(|_| Refusal::Forbidden)?, host, secure) {
         return Err(Refusal::Forbidden);
     }
     match asks {

@@ -5,6 +5,7 @@ use darkchat_transport::Transport;
 use darkchat_transport_ws::Ws;
 use futures_util::StreamExt;
 use std::io::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn status(echo: &Echo, request: impl AsRef<[u8]>) -> u16 {
@@ -176,6 +177,45 @@ async fn c1_a_set_up_that_is_dropped_hangs_up_without_a_byte() {
         drop(link);
         assert_eq!(raw.rest().await, b"");
     }
+}
+
+/// What is handed on is answered with its own first 18 bytes, so that a test sees that none is missing.
+fn hands_on() -> Ws {
+    Ws::default().otherwise(|mut plain| {
+        assert!(plain.remote().is_loopback() && !plain.is_secure());
+        tokio::spawn(async move {
+            let mut first = [0; 18];
+            plain.read_exact(&mut first).await.unwrap();
+            plain.write_all(&first).await.unwrap();
+        });
+    })
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_is_handed_on_from_its_first_byte() {
+    let mut echo = Echo::start(hands_on()).await;
+    for plain in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /ws HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        assert_eq!(echo.answer(plain).await, plain.as_bytes()[..18], "{plain}");
+        assert_eq!(echo.end().await, Some(ErrorKind::Other));
+    }
+    echo.upgraded().await;
+}
+
+#[tokio::test]
+async fn what_is_not_well_formed_or_too_large_is_not_handed_on() {
+    let echo = Echo::start(hands_on()).await;
+    assert_eq!(echo.answer(b"\x16\x03\x01").await, b"");
+    assert_eq!(status(&echo, request("not a header\r\n")).await, 400);
+    assert_eq!(status(&echo, request("").replace("dchat.1", "dchat.2")).await, 400);
+    assert_eq!(status(&echo, request(&"X: y\r\n".repeat(5_000))).await, 431);
+    let foreign = with_origin(&echo, "http://evil.example", "127.0.0.1:8546").await.rest().await;
+    assert!(foreign.starts_with(b"HTTP/1.1 403 "));
 }
 
 async fn with_origin(echo: &Echo, origin: &str, host: &str) -> Raw {
