@@ -67,7 +67,9 @@
 mod builder;
 mod channel;
 mod client;
+mod contacts;
 mod error;
+mod kept;
 mod known;
 mod message;
 mod private;
@@ -77,16 +79,21 @@ mod run;
 mod sender;
 pub mod session;
 mod state;
+mod textfile;
 
 pub use builder::Builder;
 pub use channel::{Channel, MemberChanges};
 pub use client::Client;
+pub use contacts::{Contact, ContactBook, ContactError, Standing};
 pub use error::{ConnectError, JoinError, SendError, TrySendError};
+pub use kept::KeptChannels;
 pub use known::{KnownServers, KnownServersError};
 pub use message::{
-    Cause, Content, Member, MemberChange, Message, Missed, Payload, PrivateView, Received, Sent,
+    Cause, Content, DirectMessage, Member, MemberChange, Message, Missed, Payload, PrivateView, Received,
+    Sent,
 };
 pub use private::Private;
 pub use sender::Sender;
-pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats};
+pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats, Trust};
 pub use state::{Note, Notes, StateWatch};
+pub use textfile::TextFileError;

@@ -1,8 +1,10 @@
 //! What a user sends and receives: payloads, messages, and the news that some were missed.
 
-use crate::session::SavedChannel;
+use crate::session::{SavedChannel, Trust};
 use bytes::Bytes;
-use darkchat_proto::{ChannelName, Entry, EntryKind, Invite, MessageId, UserId, UserName};
+use darkchat_proto::{
+    ChannelName, ContentId, DeviceId, Entry, EntryKind, Invite, MessageId, UserId, UserName,
+};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -161,6 +163,46 @@ pub struct Message {
     pub reply_to: Option<MessageId>,
 }
 
+/// A direct message: sealed by the device that it names, of the user in `from`, and for nobody but us.
+///
+/// ```
+/// use darkchat_client::{Content, DirectMessage};
+///
+/// fn line(message: &DirectMessage) -> String {
+///     let who = format!("{} {}", message.name, message.from.mark());
+///     match &message.payload {
+///         Content::Text(text) => format!("{who}: {text:?}"), // cleaned, before a terminal gets it
+///         _ => format!("{who} sends {} bytes", message.payload.as_bytes().len()),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirectMessage {
+    /// Names it on both sides; replies refer to it.
+    pub id: ContentId,
+    /// Whose device sealed it: a proof for us, and for nobody to whom it is shown.
+    pub from: UserId,
+    /// Which of that user's devices.
+    pub device: DeviceId,
+    /// Whom it was for: us, or, where another device of ours sent it, the one whom it went to.
+    pub to: UserId,
+    /// What the user thinks of the key in `from`.
+    pub trust: Trust,
+    /// The name that the sender claims: not an identity. Empty if none, or none that is allowed, is claimed.
+    pub name: UserName,
+    /// The sender's clock when it was said.
+    pub time: SystemTime,
+    /// What it holds.
+    pub payload: Content,
+    /// What the bytes are, as their sender says; often empty.
+    pub content_type: String,
+    /// Headers, at most 16.
+    pub headers: BTreeMap<String, Bytes>,
+    /// The direct message that it refers to.
+    pub reply_to: Option<ContentId>,
+}
+
 /// What a channel gives: a message, or the news that some were missed. Nothing is skipped silently.
 ///
 /// ```
@@ -259,16 +301,19 @@ pub struct PrivateView {
     pub members: Option<Vec<UserId>>,
     /// Who has not acknowledged our last changes yet.
     pub untold: Vec<UserId>,
+    /// Whether members are being asked for what we missed: until then the secret may be an old one.
+    pub asking: bool,
     pub(crate) saved: SavedChannel,
 }
 
 impl PrivateView {
-    pub(crate) fn new(saved: SavedChannel, invite: Invite) -> Self {
+    pub(crate) fn new(saved: SavedChannel, invite: Invite, asking: bool) -> Self {
         Self {
             generation: invite.generation,
             admins: invite.admins.clone(),
             members: saved.members(&invite.channel),
             untold: saved.untold(),
+            asking,
             invite,
             saved,
         }

@@ -364,6 +364,10 @@ impl Run {
                     let _gone = reply.send(());
                 }
             }
+            Event::DirectHanded { .. }
+            | Event::DirectAcknowledged { .. }
+            | Event::Direct(_)
+            | Event::NewDevice { .. } => {}
             Event::Sent { ticket, sent } => self.sent(ticket, Ok(sent)),
             Event::SendFailed { ticket, why } => self.sent(ticket, Err(why.into())),
             Event::Message { channel, message } => {

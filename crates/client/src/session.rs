@@ -32,6 +32,7 @@ mod config;
 mod connection;
 mod contacts;
 mod controls;
+mod direct;
 mod early;
 mod input;
 mod joining;
@@ -66,7 +67,8 @@ use channels::{Channels, Membership};
 use connection::Connection;
 use contacts::Contacts;
 use darkchat_crypto::SeededRng;
-use darkchat_proto::{Announced, ChannelId, DeviceId, Invite, Network, Time, UserId, UserName};
+use darkchat_proto::{Announced, ChannelId, DeviceId, Invite, Network, Signature, Time, UserId, UserName};
+use direct::Direct;
 use early::Early;
 use members::Members;
 use order::Order;
@@ -112,6 +114,7 @@ pub struct Session {
     secrets: SeededRng,
     signs: Signs,
     contacts: Contacts,
+    direct: Direct,
     wall: Wall,
     connection: Connection,
     outbox: Outbox,
@@ -158,7 +161,7 @@ impl Session {
     /// used once.
     #[must_use]
     pub fn new(user: UserId, device: DeviceId, config: Config, seed: [u8; 32]) -> Self {
-        let Config { network, servers, name, reconnect, persist, announce } = config;
+        let Config { network, servers, name, reconnect, persist, announce, reachable } = config;
         // What gives numbers that everybody sees tells its own state; it must not tell that of the secrets.
         let (mut secrets, mut jitter) = (SeededRng::new(seed), [0; 32]);
         secrets.fill_bytes(&mut jitter);
@@ -172,6 +175,7 @@ impl Session {
             secrets,
             signs: Signs::default(),
             contacts: Contacts::default(),
+            direct: Direct::new(reachable),
             wall: Wall::default(),
             connection: Connection::new(servers, reconnect, persist),
             outbox: Outbox::default(),
@@ -207,11 +211,7 @@ impl Session {
             Input::Flushed { bytes } => self.outbox.flushed(bytes),
             Input::Closed { why } if self.connection.is_open() => self.lost(now, why),
             Input::Closed { .. } => {}
-            Input::Signed { sign, signature } => {
-                if !self.own.signed(sign, signature) {
-                    self.private_signed(now, sign, signature);
-                }
-            }
+            Input::Signed { sign, signature } => self.signed(now, sign, signature),
             Input::Timeout => self.timeout(now),
             Input::Trust { user, trust } => self.contacts.set(user, trust),
             Input::Join { ticket, channel, name } => self.join(now, ticket, channel, name),
@@ -227,6 +227,9 @@ impl Session {
             Input::Speak { channel, name } => self.speak(&channel, &name),
             Input::Leave { ticket, channel } => self.leave(now, ticket, channel),
             Input::Send { ticket, channel, entry } => self.send(now, ticket, channel, entry),
+            Input::SendDirect { ticket, to, id, entry, reply_to } => {
+                self.send_direct(now, ticket, (to, id), entry, reply_to);
+            }
             Input::Close => self.close(now),
         }
         self.go_on(now);
@@ -257,6 +260,7 @@ impl Session {
             self.own.deadline(),
             self.order.deadline(),
             self.members.deadline(),
+            self.direct.deadline(),
             self.leave_by,
         ];
         if self.connection.is_ended() { None } else { times.into_iter().flatten().min() }
@@ -284,6 +288,12 @@ impl Session {
     #[must_use]
     pub fn invite(&self, channel: &ChannelId) -> Option<Invite> {
         self.private.invite(channel)
+    }
+
+    /// Whether members of a private channel are being asked for what was missed.
+    #[must_use]
+    pub fn is_asking(&self, channel: &ChannelId) -> bool {
+        self.private.is_asking(channel)
     }
 
     /// What is to be written down of a private channel, so that the user can come back to it. It holds secrets.
@@ -317,6 +327,14 @@ impl Session {
         }
         self.private_time(now);
         self.say_here(now);
+        self.expire_direct(now);
+    }
+
+    /// A signature, for whoever asked for it.
+    fn signed(&mut self, now: Time, sign: SignId, signature: Signature) {
+        if !self.direct.signed(sign, signature) && !self.own.signed(sign, signature) {
+            self.private_signed(now, sign, signature);
+        }
     }
 
     /// After each input: whatever became possible is done.
@@ -329,6 +347,7 @@ impl Session {
                 self.ping(now);
             }
         }
+        self.pump_direct(now);
         self.finish_close(now);
     }
 

@@ -271,6 +271,12 @@ impl Ratchet {
         self.began
     }
 
+    /// The other side's ratchet key: the `dh` of its newest messages. Not secret.
+    #[must_use]
+    pub const fn theirs(&self) -> &[u8; 32] {
+        &self.theirs
+    }
+
     /// Whether a new handshake is due before more is sent: after 1,000 messages or 1 h of sending without a word from
     /// the other side, and after 24 h. What is on its way still opens.
     #[must_use]

@@ -322,6 +322,7 @@ const fn name_of_wish(input: &session::Input) -> &'static str {
         session::Input::DialFailed { .. } => "dial failed",
         session::Input::Frame(received) => match received {
             FromServer::Post { .. } => "post",
+            FromServer::Found { .. } => "devices",
             FromServer::Sealed { .. } => "sealed post",
             FromServer::Malformed => "malformed delivery",
             FromServer::Other(frame) => name_of_kind(&frame.kind),
@@ -341,6 +342,7 @@ const fn name_of_wish(input: &session::Input) -> &'static str {
         session::Input::Speak { .. } => "user: speak",
         session::Input::Leave { .. } => "user: leave",
         session::Input::Send { .. } => "user: send",
+        session::Input::SendDirect { .. } => "user: send direct",
         session::Input::Close => "user: close",
     }
 }

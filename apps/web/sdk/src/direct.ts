@@ -4,7 +4,7 @@ import { type Bytes, EMPTY, hex, unhex } from "./bytes.ts";
 import type { Suite } from "./crypto/suite.ts";
 import type { Directs } from "./direct/directs.ts";
 import { ChatError } from "./error.ts";
-import { safetyNumber } from "./hash.ts";
+import { safetyDigest, safetyDigits } from "./hash.ts";
 import { contentOf, type DirectMessage, type Missed, payloadOf, type SendOptions } from "./message.ts";
 import { Queue } from "./queue.ts";
 import { claimedName } from "./text/name.ts";
@@ -20,6 +20,8 @@ export interface Direct {
   readonly peer: string;
   /** The 30 digits that are the same on both sides if nobody stands in between: compare them by another way. */
   safetyNumber(): Promise<string>;
+  /** What those digits are of, 32 bytes: for `safetyWords` of `darkchat-sdk/words`, or a picture. */
+  safetyDigest(): Promise<Uint8Array>;
   /**
    * Sends text or bytes, at most 57,344 bytes. `received` says that a device of theirs has acknowledged it; `false`,
    * that none did after three tries, so it may have arrived all the same.
@@ -43,7 +45,11 @@ export class DirectConversation implements Direct {
   }
 
   async safetyNumber(): Promise<string> {
-    return safetyNumber(this.#suite, this.#me, await this.#key());
+    return safetyDigits(await this.safetyDigest());
+  }
+
+  async safetyDigest(): Promise<Uint8Array> {
+    return safetyDigest(this.#suite, this.#me, await this.#key());
   }
 
   async send(

@@ -47,10 +47,13 @@ export async function networkSecret(suite: Suite, secret: Uint8Array | undefined
 
 const GROUPS = 6;
 
-/** The 30 digits by which two people compare their keys (7.9): the same on both sides. */
-export async function safetyNumber(suite: Suite, one: Uint8Array, other: Uint8Array): Promise<string> {
-  const [smaller, larger] = [one, other].sort(compare) as [Bytes, Bytes];
-  const digest = await suite.sha256(concat(label("safety"), smaller, larger));
+/** What two people compare, in whatever form, to know that they have each other's keys (7.9): the same on both sides. */
+export function safetyDigest(suite: Suite, one: Uint8Array, other: Uint8Array): Promise<Bytes> {
+  return suite.sha256(concat(label("safety"), ...[one, other].sort(compare)));
+}
+
+/** The 30 digits of such a digest. */
+export function safetyDigits(digest: Uint8Array): string {
   const groups: string[] = [];
   for (let group = 0; group < GROUPS; group++) {
     let number = 0;

@@ -131,6 +131,6 @@ impl Run {
     fn view(&self, channel: &ChannelId) -> Option<PrivateView> {
         let saved = self.session.saved(channel)?;
         let invite = self.session.invite(channel)?;
-        Some(PrivateView::new(saved, invite))
+        Some(PrivateView::new(saved, invite, self.session.is_asking(channel)))
     }
 }

@@ -24,7 +24,7 @@ const PUBLIC: Announced = Announced {
 
 /// A budget that refills at a steady rate up to its burst.
 #[derive(Debug, Clone)]
-struct Bucket {
+pub(super) struct Bucket {
     /// Tokens a second.
     rate: u64,
     /// Thousandths of a token.
@@ -35,7 +35,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(rate: u64, burst: u64, now: Time) -> Self {
+    pub(super) fn new(rate: u64, burst: u64, now: Time) -> Self {
         let burst = burst.max(1).saturating_mul(UNIT);
         Self { rate: rate.max(1), burst, level: burst, filled: now }
     }
@@ -55,6 +55,22 @@ impl Bucket {
 
     fn take(&mut self, count: u64) {
         self.level = self.level.saturating_sub(count.saturating_mul(UNIT));
+    }
+
+    /// When one token is there.
+    pub(super) fn one_at(&mut self, now: Time) -> Time {
+        self.refill(now);
+        self.ready_at(1).max(now)
+    }
+
+    /// Takes one token, or says when there is one.
+    pub(super) fn take_one(&mut self, now: Time) -> Result<(), Time> {
+        let at = self.one_at(now);
+        if at > now {
+            return Err(at);
+        }
+        self.take(1);
+        Ok(())
     }
 }
 
@@ -103,6 +119,13 @@ impl Budgets {
         ready.into_iter().fold(now, Time::max)
     }
 
+    /// When a frame of so many bytes that is no post may leave.
+    pub(super) fn frame_at(&mut self, now: Time, bytes: usize) -> Time {
+        self.frames.refill(now);
+        self.bytes.refill(now);
+        now.max(self.frames.ready_at(1)).max(self.bytes.ready_at(count(bytes)))
+    }
+
     /// A post leaves.
     pub(super) fn take_post(&mut self, entries: usize, bytes: usize) {
         self.posts.take(1);
@@ -118,13 +141,7 @@ impl Budgets {
 
     /// Takes a `HERE` out of its share, or says when there is room for it.
     pub(super) fn take_here(&mut self, now: Time) -> Result<(), Time> {
-        self.here.refill(now);
-        let at = self.here.ready_at(1);
-        if at > now {
-            return Err(at);
-        }
-        self.here.take(1);
-        Ok(())
+        self.here.take_one(now)
     }
 }
 

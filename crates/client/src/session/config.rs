@@ -18,6 +18,8 @@ pub struct Config {
     pub persist: bool,
     /// Whether members of small channels are told that the user is there and leaves (`HERE` and `PART`).
     pub announce: bool,
+    /// Whether others can send direct messages to this device from the start; else from when the first one was sent.
+    pub reachable: bool,
 }
 
 impl Default for Config {
@@ -29,6 +31,7 @@ impl Default for Config {
             reconnect: true,
             persist: false,
             announce: true,
+            reachable: true,
         }
     }
 }

@@ -116,6 +116,11 @@ impl Connection {
         matches!(self.link, Link::Up { .. })
     }
 
+    /// The server that we are linked with.
+    pub(super) fn server(&self) -> Option<ServerId> {
+        self.servers.get(self.current).filter(|_| self.is_up())?.key
+    }
+
     /// Whether nothing is dialled, and something will be.
     pub(super) const fn is_waiting(&self) -> bool {
         matches!(self.link, Link::Waiting { .. })

@@ -1,8 +1,9 @@
 //! What members of private channels tell each other over direct messages: where private channels meet them. Source:
 //! `docs/protocol.md`, sections 7.5 and 8.1.
 
+use super::direct::Sender;
 use super::{Failure, Session};
-use darkchat_proto::{ContentId, GroupControl, Time, UserId};
+use darkchat_proto::{ContentId, DmContent, DmKind, GroupControl, Time, UserId};
 
 impl Session {
     /// Sends a control to all devices of a user, sealed, and repeats it until one of them has acknowledged it.
@@ -17,7 +18,9 @@ impl Session {
         to: UserId,
         control: &GroupControl,
     ) -> Result<ContentId, Failure> {
-        let _ = (now, to, control);
-        Err(Failure::NotHere)
+        let id = self.content_id();
+        let content = DmContent::new(id, self.wall.at(now), DmKind::Group, control.encode());
+        self.post_letter(now, to, content, Sender::Control)?;
+        Ok(id)
     }
 }

@@ -4,8 +4,8 @@ use super::{Change, Charter, DialId, SavedChannel, SignId, Ticket, Trust};
 use bytes::Bytes;
 use darkchat_crypto::{Verified, VerifyError, verify};
 use darkchat_proto::{
-    Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, Features, Frame, Invite, Kind, Network,
-    Post, PostId, ServerId, Signature, UserId, UserName,
+    Announced, Bundle, ChannelId, ChannelName, Code, Content, ContentId, Deliver, Entry, Features, Frame,
+    Invite, Kind, Network, Post, PostId, ServerId, Signature, Signed, UserId, UserName,
 };
 use std::fmt;
 
@@ -153,6 +153,20 @@ pub enum Input {
         /// What.
         entry: Entry,
     },
+    /// The user says something to another user, on all devices. Answered by `DirectAcknowledged` or `SendFailed`, and
+    /// perhaps by `DirectHanded` before.
+    SendDirect {
+        /// Repeated by the answer.
+        ticket: Ticket,
+        /// To whom.
+        to: UserId,
+        /// 16 random bytes: what the content is known by on both sides.
+        id: ContentId,
+        /// What: text or data, with at most 57,344 bytes; what it refers to does not stand here.
+        entry: Entry,
+        /// The content that it answers.
+        reply_to: Option<ContentId>,
+    },
     /// The user goes: what is queued goes out, then a goodbye. Answered by the state `Closed`.
     Close,
 }
@@ -161,15 +175,15 @@ impl Input {
     /// Whether the session may make a key when it is given this.
     #[must_use]
     pub const fn wants_random(&self) -> bool {
-        match self {
-            Self::Frame(Received::Other(Frame { kind, .. })) => matches!(kind, Kind::Dm(_)),
-            Self::Frame(_)
-            | Self::Opened { .. }
-            | Self::Timeout
-            | Self::Create { .. }
-            | Self::Change { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Frame(Received::Other(_) | Received::Found { .. } | Received::Sealed { .. })
+                | Self::Signed { .. }
+                | Self::SendDirect { .. }
+                | Self::Timeout
+                | Self::Create { .. }
+                | Self::Change { .. }
+        )
     }
 }
 
@@ -198,6 +212,17 @@ pub enum Received {
         /// The post, if its author signed it.
         post: Result<Verified<Post>, VerifyError>,
     },
+    /// The answer to a lookup: each bundle that was signed by the user whom it names, with its body.
+    Found {
+        /// Which lookup.
+        re: u32,
+        /// The bundles.
+        bundles: Vec<(Verified<Bundle>, Bytes)>,
+        /// How many more there were, which are no bundles or not signed.
+        refused: u64,
+        /// Whether every server that might know has answered.
+        complete: bool,
+    },
     /// A sealed post: for a private channel.
     Sealed {
         /// The channel that it came on.
@@ -222,7 +247,11 @@ impl Received {
     /// This is the costly part of receiving (about 50 µs a post), so the driver does it beside the session.
     #[must_use]
     pub fn check(network: &Network, frame: Frame) -> Self {
-        let Kind::Deliver(bytes) = frame.kind else { return Self::Other(frame) };
+        let bytes = match frame.kind {
+            Kind::Deliver(bytes) => bytes,
+            Kind::Found { bundles, complete } => return Self::found(network, frame.re, bundles, complete),
+            _ => return Self::Other(frame),
+        };
         match Deliver::decode(bytes) {
             Ok(Deliver { channel, content: Content::Public(signed) }) => {
                 let id = PostId::of_body(&signed.body);
@@ -233,5 +262,18 @@ impl Received {
             Ok(Deliver { channel, content: _ }) => Self::Sealed { channel, sealed: Bytes::new() },
             Err(_) => Self::Malformed,
         }
+    }
+
+    fn found(network: &Network, re: u32, bundles: Vec<Bytes>, complete: bool) -> Self {
+        let mut refused = 0_u64;
+        let verified = bundles.into_iter().filter_map(|bytes| {
+            let signed = Signed::decode(bytes).ok();
+            let bundle =
+                signed.and_then(|signed| Some((verify::bundle(network, &signed).ok()?, signed.body)));
+            refused = refused.saturating_add(u64::from(bundle.is_none()));
+            bundle
+        });
+        let bundles = verified.collect();
+        Self::Found { re, bundles, refused, complete }
     }
 }

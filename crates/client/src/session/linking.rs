@@ -24,7 +24,7 @@ impl Session {
                 let resume = self.resuming.offer(now, addr.key);
                 self.outputs.push_back(Output::Dial { dial, addr, resume });
             }
-            None => self.end(Code::Unreachable),
+            None => self.end(now, Code::Unreachable),
         }
     }
 
@@ -42,6 +42,7 @@ impl Session {
         self.seals = features.contains(Features::SEALED);
         self.budgets = Budgets::new(announced, now);
         self.own.announced(announced.max_payload);
+        self.direct.opened(announced.posts_per_s, now);
         let (server_ms, our_ms) = (announced.time_ms, self.wall.at(now));
         if server_ms != 0 && server_ms.abs_diff(our_ms) > CLOCK_WARNING_MS {
             self.event(Event::ClockDiffers { server_ms, our_ms });
@@ -70,8 +71,10 @@ impl Session {
             self.own.go_again();
             self.outbox.go_on(again);
             self.event(Event::Resumed);
+            self.event(Event::State(state));
+        } else {
+            self.direct_welcomed(now, state);
         }
-        self.event(Event::State(state));
     }
 
     /// The server's goodbye: it closes, and so do we.
@@ -116,7 +119,7 @@ impl Session {
         match next {
             Next::Dial => self.dial(now),
             Next::Wait(retry) => self.event(Event::State(State::Waiting { retry, why })),
-            Next::End => self.end(why),
+            Next::End => self.end(now, why),
         }
     }
 
@@ -127,6 +130,7 @@ impl Session {
         self.requests.clear();
         self.own.close();
         self.members.silence();
+        self.direct_lost();
         self.forget_link();
     }
 
@@ -154,12 +158,13 @@ impl Session {
     }
 
     /// Nothing will happen any more: every wish gets its answer.
-    fn end(&mut self, why: Code) {
+    fn end(&mut self, now: Time, why: Code) {
         self.connection.ended();
         self.leave_by = None;
         for id in self.channels.ids() {
             self.join_failed(id, Failure::Closed);
         }
+        self.end_direct(now);
         self.event(Event::State(State::Closed { why }));
     }
 
@@ -168,18 +173,19 @@ impl Session {
         self.connection.end();
         if self.connection.is_up() {
             self.leave_by = Some(self.leave_by.unwrap_or(now + CLOSE_WITHIN));
+            self.direct.stir();
             self.say_part(now);
         } else if self.connection.is_open() {
             self.hang_up(Code::Ok, None);
         } else if !self.connection.is_ended() {
-            self.end(Code::Ok);
+            self.end(now, Code::Ok);
         }
     }
 
     /// After the user's wish to go: the goodbye, when all is out or the time is over.
     pub(super) fn finish_close(&mut self, now: Time) {
         let Some(by) = self.leave_by else { return };
-        if by <= now || (self.own.all_idle() && self.outbox.is_empty()) {
+        if by <= now || (self.own.all_idle() && self.direct.is_idle() && self.outbox.is_empty()) {
             self.leave_by = None;
             self.hang_up(Code::Ok, Some(Goodbye::new(Code::Ok)));
         }

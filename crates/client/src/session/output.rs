@@ -1,10 +1,12 @@
 //! What a session wants done, and what it reports.
 
 use super::{DialId, PrivateError, SignId, Ticket};
-use crate::message::{MemberChange, Message, Missed, Sent};
+use crate::message::{DirectMessage, MemberChange, Message, Missed, Sent};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
-use darkchat_proto::{ChannelId, Code, Goodbye, Invite, Resume, ServerAddr, ServerId, UserId};
+use darkchat_proto::{
+    ChannelId, Code, ContentId, DeviceId, Goodbye, Invite, Resume, ServerAddr, ServerId, UserId,
+};
 use std::time::Duration;
 
 /// Something to do. There is at most one dial or link at a time: a new `Dial` comes only after the `DialFailed` or
@@ -90,6 +92,30 @@ pub enum Event {
         ticket: Ticket,
         /// Why.
         why: Failure,
+    },
+    /// A direct message was handed to the connection of one of its recipient's devices, which has not acknowledged it
+    /// yet.
+    DirectHanded {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Which content.
+        id: ContentId,
+    },
+    /// A device of its recipient's has decrypted a direct message, and says so.
+    DirectAcknowledged {
+        /// Whose wish it was.
+        ticket: Ticket,
+        /// Which content.
+        id: ContentId,
+    },
+    /// A direct message came, or another device of ours sent one.
+    Direct(DirectMessage),
+    /// A user whom we have talked with has another device now. Worth a look: whoever has the key may have added it.
+    NewDevice {
+        /// Whose; our own key is one of them.
+        user: UserId,
+        /// Which device.
+        device: DeviceId,
     },
     /// A message came.
     Message {

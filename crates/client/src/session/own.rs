@@ -294,7 +294,7 @@ fn affords(wake: &mut Option<Time>, way: &mut Way<'_>, cost: Cost) -> bool {
 }
 
 /// The bounds of section 4.2 on what a user puts around a content.
-fn check_headers(entry: &Entry) -> Result<(), Failure> {
+pub(super) fn check_headers(entry: &Entry) -> Result<(), Failure> {
     let bytes: usize = entry.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let long = entry.headers.keys().any(|name| name.len() > MAX_CONTENT_TYPE);
     if long

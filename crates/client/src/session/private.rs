@@ -103,6 +103,11 @@ impl Privates {
         self.of.iter().filter(|(_, of)| *of == outer).map(|(channel, _)| *channel).collect()
     }
 
+    /// Whether members are being asked for what was missed in a channel.
+    pub(super) fn is_asking(&self, outer: &ChannelId) -> bool {
+        self.channels.get(outer).is_some_and(|private| private.asking.deadline().is_some())
+    }
+
     /// The invitation to a channel as it is now.
     pub(super) fn invite(&self, outer: &ChannelId) -> Option<Invite> {
         let private = self.channels.get(outer)?;

@@ -27,6 +27,10 @@ impl Session {
             Received::Post { channel, id, post: Ok(post) } => self.post(now, channel, id, post.into_inner()),
             Received::Post { post: Err(VerifyError::BadSignature), .. } => self.stats.bad_signature += 1,
             Received::Post { post: Err(_), .. } | Received::Malformed => self.stats.malformed += 1,
+            Received::Found { re, bundles, refused, complete } => {
+                self.stats.bad_bundles = self.stats.bad_bundles.saturating_add(refused);
+                self.found(now, re, bundles, complete);
+            }
             Received::Sealed { channel, sealed } => self.sealed(now, channel, &sealed),
         }
     }
@@ -45,11 +49,12 @@ impl Session {
                 self.outbox.reply(&Frame::from(Kind::Pong { nonce, acked }));
             }
             Kind::Pong { nonce: _, acked } => self.resuming.acked(acked),
-            Kind::Ok(done) => match self.requests.answer(re) {
+            Kind::Ok(done) => match self.requests.answer_to(re, Asked::is_done_or_not) {
                 Some(Asked::Join(channels)) => self.joined(now, re, channels, done),
                 Some(Asked::Leave(channel)) => self.left(channel),
                 Some(Asked::Publish(channel)) => self.published(re, &channel, done),
-                None => {}
+                Some(Asked::SetBundle) => self.bundle_answered(),
+                Some(Asked::Lookup(_) | Asked::Packet(_)) | None => {}
             },
             Kind::Error(refusal) => self.refused(now, re, &refusal),
             Kind::Notice(notice) => self.notice(notice),
@@ -57,7 +62,8 @@ impl Session {
                 let refusal = Refusal { code: Code::Unsupported, text: String::new(), retry_ms: 0 };
                 self.outbox.reply(&Frame::replying(req, Kind::Error(refusal)));
             }
-            // Of direct messages this client knows nothing.
+            Kind::Dm(delivered) => self.packet(now, delivered),
+            Kind::DmStatus(code) => self.packet_status(now, re, code),
             _ => {}
         }
     }
@@ -67,6 +73,9 @@ impl Session {
             Some(Asked::Join(channels)) => self.not_joined(now, re, channels, refusal),
             Some(Asked::Leave(channel)) => self.left(channel),
             Some(Asked::Publish(channel)) => self.not_published(now, re, &channel, refusal),
+            Some(Asked::SetBundle) => self.bundle_answered(),
+            Some(Asked::Lookup(user)) => self.not_found(now, user, refusal),
+            Some(Asked::Packet(parcel)) => self.packet_refused(now, parcel, refusal),
             None => {}
         }
     }
@@ -207,7 +216,9 @@ fn message(
 const fn counts(received: &Received) -> bool {
     match received {
         Received::Other(frame) => frame.kind.counts_from_server(),
-        Received::Post { .. } | Received::Sealed { .. } | Received::Malformed => true,
+        Received::Post { .. } | Received::Found { .. } | Received::Sealed { .. } | Received::Malformed => {
+            true
+        }
         Received::Refused { .. } => false,
     }
 }

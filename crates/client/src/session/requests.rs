@@ -1,6 +1,7 @@
 //! Questions to the server that are still open. Source: `docs/protocol.md`, section 4.2.
 
-use darkchat_proto::{ChannelId, Time};
+use super::direct::Parcel;
+use darkchat_proto::{ChannelId, Time, UserId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -18,6 +19,19 @@ pub(super) enum Asked {
     Leave(ChannelId),
     /// To take a post of this channel's stream.
     Publish(ChannelId),
+    /// To keep our bundle.
+    SetBundle,
+    /// Where this user's devices are.
+    Lookup(UserId),
+    /// To carry a packet.
+    Packet(Parcel),
+}
+
+impl Asked {
+    /// Whether `Ok` is an answer to it.
+    pub(super) const fn is_done_or_not(&self) -> bool {
+        !matches!(self, Self::Lookup(_) | Self::Packet(_))
+    }
 }
 
 /// The open questions of one link.
@@ -51,6 +65,11 @@ impl Requests {
         let asked = self.open.remove(&re);
         self.trim();
         asked
+    }
+
+    /// As [`answer`](Self::answer), if this is what was asked. A reply of another kind leaves the question open.
+    pub(super) fn answer_to(&mut self, re: u32, asked: impl FnOnce(&Asked) -> bool) -> Option<Asked> {
+        self.open.get(&re).is_some_and(asked).then(|| self.answer(re))?
     }
 
     /// A question whose time is over. It is closed then.

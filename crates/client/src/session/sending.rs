@@ -111,6 +111,10 @@ impl Session {
                     }
                 }
                 Asked::Leave(channel) => self.left(channel),
+                // A server that does not answer gets it again with the next link or the next key.
+                Asked::SetBundle => self.bundle_answered(),
+                Asked::Lookup(user) => self.lookup_expired(user),
+                Asked::Packet(_) => self.direct.stir(),
             }
         }
     }

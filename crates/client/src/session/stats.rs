@@ -20,7 +20,8 @@ pub struct Stats {
     pub stale: u64,
     /// In a post that its author did not sign; such a post counts once.
     pub bad_signature: u64,
-    /// In a sealed post that we have no key for; such a post counts once.
+    /// In a sealed post that we have no key for, or a packet of a direct message that does not open; such a post or
+    /// packet counts once.
     pub undecryptable: u64,
     /// Without the form of its kind; a post without form counts once.
     pub malformed: u64,
@@ -28,6 +29,8 @@ pub struct Stats {
     pub unknown_kind: u64,
     /// Of a channel that we are not in, or our own.
     pub ignored: u64,
+    /// Bundles in answers to lookups that are not signed by the user whom we asked for, or do not serve; no entries.
+    pub bad_bundles: u64,
     /// Numbers that were missing.
     pub gap: u64,
     /// Given to the user, but dropped because the program did not read; part of no other counter.

@@ -9,12 +9,16 @@ import { Mutex } from "../mutex.ts";
 import type { Member, MemberChange } from "../session/members.ts";
 import { plain, type Room } from "../session/room.ts";
 import type { Rooms } from "../session/rooms.ts";
+import { keyText } from "../text/key.ts";
 import { ENTRY, type GroupControl, type Invite, Rekey, type Signed } from "../wire/messages.ts";
 import { type Generation, GroupError, OVERLAP_MS } from "./generation.ts";
 import { SealedEnvelope } from "./sealed.ts";
 
 /** How long a rekey that a MOVED entry announced may take before we ask for it, in milliseconds. */
 const ASK_MS = 2_000;
+/** How long those who were told may take to come, as a join may take to spread, and how often we look. */
+const ARRIVAL_MS = 3_000;
+const LOOK_MS = 50;
 /** Rekeys that are kept to be passed on to members who were away. */
 const REKEYS = 16;
 
@@ -124,7 +128,9 @@ export class Hall {
     await this.#mutex.do(() => this.#take(signed, rekey));
     const moved = before.room.send(plain(ENTRY.MOVED, u32be(rekey.next.generation)));
     moved.catch(() => {});
-    return this.#tellAll(before, signed, removed);
+    const outcome = await this.#tellAll(before, signed, removed);
+    await this.#arrival(outcome.told);
+    return outcome;
   }
 
   /** A rekey came, from whomever: its signature says whose it is. */
@@ -188,6 +194,17 @@ export class Hall {
     };
     await Promise.all([...all.values()].map(tell));
     return { told, away };
+  }
+
+  /** Waits a while for those who know the way: what is said before they have come, they do not hear. */
+  async #arrival(told: Bytes[]): Promise<void> {
+    const { suite, clock } = this.#parts;
+    const users = await Promise.all(told.map((user) => keyText(suite, "user", user)));
+    for (const until = clock.now() + ARRIVAL_MS; clock.now() < until && !this.#isOver; ) {
+      const here = new Set(this.room.members.list().map(({ user }) => user));
+      if (users.every((user) => here.has(user))) return;
+      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    }
   }
 
   /** Follows a rekey whose signature is good. Of two for the same channel the one with the smaller hash is written. */

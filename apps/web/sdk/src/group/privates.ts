@@ -42,7 +42,8 @@ export interface PrivateChannel extends Channel {
   /** Sends the invitation to one person, encrypted. @throws ChatError as `Direct.send` does. */
   inviteTo(user: string): Promise<{ received: boolean }>;
   /**
-   * Makes a new secret that the removed do not get; an admin alone may. What they have read stays read.
+   * Makes a new secret that the removed do not get; an admin alone may. What they have read stays read. Resolves when
+   * those who were told have come, or some seconds later.
    * @throws ChatError `refused`.
    */
   remove(users: string[], reason?: string): Promise<Told>;

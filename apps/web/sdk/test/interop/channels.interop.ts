@@ -1,59 +1,14 @@
 // The SDK and the Rust programs in one channel, over real sockets, in both directions.
 
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import WebSocket from "ws";
-import {
-  type Channel,
-  ChatError,
-  Client,
-  type ClientOptions,
-  type Message,
-  type Missed,
-} from "../../src/index.ts";
+import { ChatError } from "../../src/index.ts";
 import { SUITES } from "../support.ts";
-import { areBuilt, cleanUp, folder, RustClient, type Server, startServer, stop } from "./programs.ts";
+import { areBuilt, folder, RustClient, type Server, startServer, stop } from "./programs.ts";
+import { connect, endAll, nextText, reader, stateOf } from "./support.ts";
 
-const clients: Client[] = [];
-
-async function connect(url: string | string[], options: ClientOptions = {}): Promise<Client> {
-  const client = await Client.connect(url, { webSocket: WebSocket, ...options });
-  clients.push(client);
-  return client;
-}
-
-function reader(channel: Channel): () => Promise<Message | Missed> {
-  const items = channel[Symbol.asyncIterator]();
-  return async () => {
-    const { value, done } = await items.next();
-    if (done) throw new Error("the channel ended");
-    return value as Message | Missed;
-  };
-}
-
-async function nextText(read: () => Promise<Message | Missed>): Promise<Message> {
-  for (;;) {
-    const item = await read();
-    if (item.type === "message") return item;
-  }
-}
-
-function stateOf(client: Client, name: string): Promise<void> {
-  if (client.state.name === name) return Promise.resolve();
-  return new Promise((resolve) => {
-    const off = client.on("state", (state) => {
-      if (state.name !== name) return;
-      off();
-      resolve();
-    });
-  });
-}
-
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-  await cleanUp();
-});
-afterAll(cleanUp);
+afterEach(endAll);
 
 describe.skipIf(!areBuilt)("with the Rust programs", () => {
   test.each(SUITES)("a channel carries messages both ways, on $name", async (suite) => {

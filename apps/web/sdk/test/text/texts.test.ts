@@ -1,8 +1,9 @@
 // The texts that the Rust crate takes and refuses are those that this one takes and refuses.
 
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { hex } from "../../src/bytes.ts";
-import { channelId, labelIn, postId, safetyNumber } from "../../src/hash.ts";
+import { channelId, labelIn, postId, safetyDigest, safetyDigits } from "../../src/hash.ts";
 import { addressText, clientPort, parseAddress } from "../../src/text/addr.ts";
 import {
   type KeyOwner,
@@ -13,6 +14,7 @@ import {
   parseMessageId,
 } from "../../src/text/key.ts";
 import { channelName, networkName, TextError, userName } from "../../src/text/name.ts";
+import { safetyWords } from "../../src/words.ts";
 import { bytesOf, suite, vectors } from "../support.ts";
 
 interface Row {
@@ -106,7 +108,25 @@ describe("message ids", () => {
 test("safety numbers are the same on both sides", async () => {
   for (const { one, other, number } of TEXTS.safety_numbers) {
     const keys = await Promise.all([one, other].map((text) => parseKey(suite, "user", text)));
-    expect(await safetyNumber(suite, keys[0] as Uint8Array, keys[1] as Uint8Array)).toBe(number);
+    expect(safetyDigits(await safetyDigest(suite, keys[0] as Uint8Array, keys[1] as Uint8Array))).toBe(
+      number,
+    );
+  }
+});
+
+test("the words of a safety number are those of the Rust crate's list, eleven bits each", () => {
+  const list = readFileSync(
+    new URL("../../../../../crates/proto/src/safety/words.txt", import.meta.url),
+    "utf8",
+  );
+  const all = list.trim().split("\n");
+  // Eight numbers of eleven bits are eleven bytes.
+  for (let first = 0; first < all.length; first += 8) {
+    let bits = 0n;
+    for (let at = first; at < first + 8; at++) bits = (bits << 11n) | BigInt(at);
+    const digest = new Uint8Array(32);
+    for (let at = 10; at >= 0; at--, bits >>= 8n) digest[at] = Number(bits & 0xffn);
+    expect(safetyWords(digest)).toEqual(all.slice(first, first + 8));
   }
 });
 

@@ -14,6 +14,8 @@ const TELL_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 const ASKED: usize = 8;
 /// How long the answer of one of them is waited for.
 pub(super) const ASK_WAIT: Duration = Duration::from_secs(5);
+/// How long the answer of one who has acknowledged the question is waited for.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
 /// A member is answered no more often than this.
 const ANSWER_EVERY: Duration = Duration::from_secs(10);
 /// Members whose last answer is remembered: as many as there may be.
@@ -48,14 +50,21 @@ impl Asking {
         self.at
     }
 
-    /// The next one to ask, if it is time.
+    /// The next one to ask, if it is time. After the last one an answer is still waited for.
     fn due(&mut self, now: Time) -> Option<UserId> {
         if self.at.is_none_or(|at| at > now) {
             return None;
         }
         let user = self.next.pop_front();
-        self.at = (!self.next.is_empty()).then(|| now + ASK_WAIT);
+        self.at = user.map(|_| now + ASK_WAIT);
         user
+    }
+
+    /// Who was asked has acknowledged it: if there is something to tell, it comes right behind.
+    fn is_there(&mut self, now: Time) {
+        if let Some(at) = &mut self.at {
+            *at = (*at).min(now + ANSWER_WAIT);
+        }
     }
 
     /// Who was asked is not there: the next one is asked at once.
@@ -103,16 +112,22 @@ impl Session {
     /// Begins what is due: rounds of telling, and questions to members.
     pub(super) fn tell(&mut self, now: Time) {
         loop {
-            let mut errands = Vec::new();
-            for private in self.private.channels.values_mut() {
+            let (mut errands, mut asked) = (Vec::new(), Vec::new());
+            for (outer, private) in &mut self.private.channels {
                 if private.tell_at.is_some_and(|(at, _)| at <= now) {
                     round(private, now, &self.private.errands, &mut errands);
                 }
+                let was_asking = private.asking.deadline().is_some();
                 if let Some(to) = private.asking.due(now) {
                     errands.push(Errand { to, what: What::Ask { channel: private.line.tip() } });
+                } else if was_asking && private.asking.deadline().is_none() {
+                    asked.push(*outer);
                 }
             }
             let is_all = errands.is_empty();
+            for channel in asked {
+                self.event(Event::Kept { channel });
+            }
             for errand in errands {
                 // What finds no room comes up again in the next round.
                 self.private.errands.push(errand);
@@ -138,7 +153,6 @@ impl Session {
     }
 
     /// What became of a control that was sent.
-    #[expect(dead_code, reason = "direct messages come next")]
     pub(in crate::session) fn control_done(
         &mut self,
         now: Time,
@@ -165,7 +179,8 @@ impl Session {
         let Some(private) = self.private.channels.get_mut(&outer) else { return };
         match (&errand.what, done) {
             (What::Ask { .. }, Err(_)) => private.asking.not_there(now),
-            (What::Ask { .. }, Ok(())) | (_, Err(_)) => {}
+            (What::Ask { .. }, Ok(())) => private.asking.is_there(now),
+            (_, Err(_)) => {}
             (_, Ok(())) => {
                 if let Some(generation) = private.line.get_mut(&channel) {
                     match &errand.what {
@@ -179,7 +194,6 @@ impl Session {
     }
 
     /// A control came from a proven user, once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "direct messages come next"))]
     pub(in crate::session) fn control_received(&mut self, now: Time, from: UserId, control: GroupControl) {
         match control {
             GroupControl::Rekey(signed) => self.rekey_came(now, from, signed),

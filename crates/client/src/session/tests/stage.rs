@@ -45,7 +45,7 @@ impl Stage {
 
     pub(super) fn config() -> Config {
         let servers = vec!["tcp://one:1".parse().unwrap(), "tcp://two:2".parse().unwrap()];
-        Config { servers, name: "me".parse().unwrap(), ..Config::default() }
+        Config { servers, name: "me".parse().unwrap(), reachable: false, ..Config::default() }
     }
 
     pub(super) fn with(config: Config) -> Self {

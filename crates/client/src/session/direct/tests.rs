@@ -1,0 +1,7 @@
+//! Stories of several devices and the server between them, in virtual time.
+
+mod bounds;
+mod chaos;
+mod stolen;
+mod stories;
+mod world;
