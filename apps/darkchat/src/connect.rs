@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::failure::{Failure, What};
 use crate::{clean, id, print};
-use darkchat_client::{Builder, Client, Note, Notes};
+use darkchat_client::{Builder, Client, Fault, Note, Notes};
 use darkchat_crypto::system;
 use darkchat_proto::ServerAddr;
 use darkchat_transport_tcp::Tcp;
@@ -64,6 +64,9 @@ async fn tell(mut notes: Notes) {
                 print::notice(
                     "your clock and the server's differ by more than two minutes; one of them is wrong",
                 );
+            }
+            Note::Rejected { fault: Fault::Forged, count } => {
+                print::notice(&format!("{count} forged, not shown: their authors did not write them"));
             }
             Note::Draining => print::notice("the server is about to stop"),
             Note::Text(text) => print::notice(&format!("the server says: {}", clean::text(&text))),

@@ -94,6 +94,6 @@ pub use message::{
 };
 pub use private::Private;
 pub use sender::Sender;
-pub use session::{Change, Charter, PrivateError, SavedChannel, SavedError, State, Stats, Trust};
+pub use session::{Change, Charter, Fault, PrivateError, SavedChannel, SavedError, State, Stats, Trust};
 pub use state::{Note, Notes, StateWatch};
 pub use textfile::TextFileError;

@@ -403,6 +403,7 @@ impl Run {
             | Event::Kept { .. }) => self.private_event(other),
             // The state that follows says all that a program needs to know.
             Event::Goodbye(_) | Event::Resumed => {}
+            Event::Rejected { fault, count } => self.told.note(Note::Rejected { fault, count }),
             Event::Draining => self.told.note(Note::Draining),
             Event::Text(text) => self.told.note(Note::Text(text)),
         }

@@ -33,6 +33,7 @@ mod connection;
 mod contacts;
 mod controls;
 mod direct;
+mod doubt;
 mod early;
 mod input;
 mod joining;
@@ -56,6 +57,7 @@ mod window;
 
 pub use config::Config;
 pub use contacts::Trust;
+pub use doubt::Fault;
 pub use input::{Fresh, Input, Received};
 pub use output::{Event, Failure, Output, State};
 pub use private::{Change, Charter, PrivateError, SavedChannel, SavedError};
@@ -69,6 +71,7 @@ use contacts::Contacts;
 use darkchat_crypto::SeededRng;
 use darkchat_proto::{Announced, ChannelId, DeviceId, Invite, Network, Signature, Time, UserId, UserName};
 use direct::Direct;
+use doubt::Doubts;
 use early::Early;
 use members::Members;
 use order::Order;
@@ -132,6 +135,7 @@ pub struct Session {
     early: Early,
     members: Members,
     stats: Stats,
+    doubts: Doubts,
     /// After [`Input::Close`]: when the goodbye goes, whatever is still queued.
     leave_by: Option<Time>,
     outputs: VecDeque<Output>,
@@ -191,6 +195,7 @@ impl Session {
             early: Early::default(),
             members: Members::default(),
             stats: Stats::default(),
+            doubts: Doubts::default(),
             leave_by: None,
             outputs: VecDeque::new(),
         }
@@ -233,6 +238,7 @@ impl Session {
             Input::Close => self.close(now),
         }
         self.go_on(now);
+        self.tell_faults(now);
     }
 
     /// What to do next; `None` when there is nothing left to do.
@@ -262,6 +268,7 @@ impl Session {
             self.members.deadline(),
             self.direct.deadline(),
             self.leave_by,
+            self.doubts.deadline(),
         ];
         if self.connection.is_ended() { None } else { times.into_iter().flatten().min() }
     }

@@ -1,7 +1,7 @@
 //! Watching a client: the state of its connection, and notes for its user.
 
 use crate::error::{ConnectError, SendError};
-use crate::session::State;
+use crate::session::{Fault, State};
 use darkchat_proto::{ChannelName, Invite, ServerAddr, ServerId, UserId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -43,6 +43,14 @@ pub enum Note {
         channel: ChannelName,
         /// Why.
         why: SendError,
+    },
+    /// Something came that is not what it claims to be, and is not shown: forged, altered, repeated, or out of its time.
+    /// Said at most once a second.
+    Rejected {
+        /// What is wrong with it.
+        fault: Fault,
+        /// How often, since this was said last.
+        count: u64,
     },
     /// A private channel has another secret now, and perhaps other members. Nothing has to be done.
     Rekeyed {

@@ -23,7 +23,7 @@ const SESSIONS: usize = 4;
 /// Two devices talk while somebody between them loses, repeats, reorders and damages what they say, and while either
 /// restarts.
 ///
-/// What is shown was said by the other side, and is shown once. What does not open changes nothing. In the end the line
+/// D20 of the test plan. What is shown was said by the other side, and is shown once. What does not open changes nothing. In the end the line
 /// is good, and then a new handshake heals whatever state they are in.
 pub fn dm_session(data: &[u8]) {
     let mut talk = Talk::new();

@@ -1,6 +1,6 @@
 //! What a session wants done, and what it reports.
 
-use super::{DialId, PrivateError, SignId, Ticket};
+use super::{DialId, Fault, PrivateError, SignId, Ticket};
 use crate::message::{DirectMessage, MemberChange, Message, Missed, Sent};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
@@ -198,6 +198,14 @@ pub enum Event {
         server_ms: u64,
         /// Ours, in Unix milliseconds.
         our_ms: u64,
+    },
+    /// Something came that is not what it claims to be, and is not shown. Said at most once a second, with all that
+    /// came since; each is counted in [`Stats`](super::Stats), too.
+    Rejected {
+        /// What is wrong with it.
+        fault: Fault,
+        /// How often, since this was said last.
+        count: u64,
     },
     /// The server said goodbye.
     Goodbye(Goodbye),

@@ -49,6 +49,7 @@ async fn the_first_contact_is_noted_and_written_down_and_the_second_is_neither()
     assert_eq!(folder.text(), line);
 }
 
+/// D14 of the test plan.
 #[tokio::test]
 async fn another_key_later_is_refused_with_both_keys_and_the_line() {
     let (memory, folder) = (Memory::default(), Folder::new("other"));

@@ -3,7 +3,7 @@
 use super::stage::{WALL, body, mark, post};
 use super::*;
 use crate::message::{Cause, MemberChange};
-use crate::session::{Event, Received, Stats};
+use crate::session::{Event, Fault, Received, Stats};
 use darkchat_crypto::sign;
 use darkchat_proto::{
     Content, Deliver, Done, Entry, EntryKind, Frame, Kind, Network, Notice, PostId, Signed, UserName,
@@ -118,6 +118,35 @@ fn every_entry_that_arrives_is_counted_exactly_once() {
     };
     assert_eq!(stage.session.stats(), expected);
     assert!(stage.closes.is_empty(), "what somebody behind the server did wrong is not the server's fault");
+}
+
+#[test]
+fn what_is_not_believed_is_told_by_name_at_most_once_a_second_and_all_of_it() {
+    let (mut stage, lobby) = Stage::joined();
+    let ann = user(1);
+    stage.hear(lobby, &ann, 1, vec![entry("one")]);
+    let told = |stage: &mut Stage| -> Vec<(Fault, u64)> {
+        let events = std::mem::take(&mut stage.events).into_iter();
+        let rejected = |event| match event {
+            Event::Rejected { fault, count } => Some((fault, count)),
+            _ => None,
+        };
+        events.filter_map(rejected).collect()
+    };
+    assert_eq!(told(&mut stage), []);
+    stage.hear(lobby, &ann, 1, vec![entry("one")]);
+    assert_eq!(told(&mut stage), [(Fault::Repeated, 1)], "at once");
+    for _ in 0..100 {
+        stage.hear(lobby, &ann, 1, vec![entry("one")]);
+        stage.server(Kind::Deliver(vec![7; 9].into()).into());
+    }
+    assert_eq!(told(&mut stage), []);
+    stage.pass(ms(999));
+    assert_eq!(told(&mut stage), []);
+    stage.pass(ms(1));
+    assert_eq!(told(&mut stage), [(Fault::Malformed, 100), (Fault::Repeated, 100)]);
+    stage.pass(ms(5_000));
+    assert_eq!(told(&mut stage), [], "nothing more came");
 }
 
 #[test]
