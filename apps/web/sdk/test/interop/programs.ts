@@ -1,6 +1,6 @@
 // The programs of the Rust side, as built, on loopback: their ports are chosen by the system.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -146,4 +146,11 @@ export class RustClient {
       else waiting.done(line);
     }
   }
+}
+
+/** Whether a command of the Rust client knows a flag. */
+export function knows(command: string, flag: string): boolean {
+  if (!existsSync(PATHS.client)) return false;
+  const help = spawnSync(PATHS.client, [command, "--help"], { encoding: "utf8" });
+  return help.stdout.includes(flag);
 }
