@@ -1,5 +1,6 @@
 //! The client's commands and flags: one table for the command line, the environment and `--help`.
 
+use crate::place::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use darkchat_proto::{ChannelName, Network, ServerAddr, UserId, UserName};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ pub(crate) struct Cli {
 }
 
 /// Flags that may stand before or after the command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The server: [tcp://|ws://][KEY@]HOST[:PORT]; more after commas are tried in turn.
     #[arg(
@@ -66,6 +67,11 @@ pub(crate) enum Command {
     Send(Send),
     /// Print what arrives, each message once.
     Recv(Recv),
+    /// Private channels: make, enter, invite, change members, list.
+    Channel {
+        #[command(subcommand)]
+        action: ChannelAction,
+    },
     /// Show your key, or make one.
     Id {
         /// What to do; show is the default.
@@ -79,9 +85,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args, Default)]
 pub(crate) struct Chat {
-    /// Join this channel; may be given again [default: #general].
+    /// Join this channel, or your private channel +NAME; may be given again [default: #general].
     #[arg(short, long, value_name = "CHANNEL")]
-    pub(crate) channel: Vec<ChannelName>,
+    pub(crate) channel: Vec<Place>,
+    /// Join the private channel whose invitation stands in this file; DARKCHAT_INVITE may hold one instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) invite: Option<PathBuf>,
     /// One finished line a message, without cursor movement; the only way in this version.
     #[arg(long)]
     pub(crate) plain: bool,
@@ -89,9 +98,12 @@ pub(crate) struct Chat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// The channel to send to.
-    #[arg(short, long, value_name = "CHANNEL")]
-    pub(crate) channel: ChannelName,
+    /// The channel to send to, or your private channel +NAME.
+    #[arg(short, long, value_name = "CHANNEL", required_unless_present = "invite")]
+    pub(crate) channel: Option<Place>,
+    /// Send to the private channel whose invitation stands in this file, or on standard input for -.
+    #[arg(long, value_name = "FILE", conflicts_with = "channel")]
+    pub(crate) invite: Option<PathBuf>,
     /// The message; without it, or with -, standard input to its end, less one trailing newline.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     pub(crate) text: Option<String>,
@@ -119,9 +131,12 @@ pub(crate) enum Wait {
 
 #[derive(Debug, Args)]
 pub(crate) struct Recv {
-    /// Listen to this channel; may be given again.
-    #[arg(short, long, value_name = "CHANNEL", required = true)]
-    pub(crate) channel: Vec<ChannelName>,
+    /// Listen to this channel, or your private channel +NAME; may be given again.
+    #[arg(short, long, value_name = "CHANNEL", required_unless_present = "invite")]
+    pub(crate) channel: Vec<Place>,
+    /// Listen to the private channel whose invitation stands in this file, or on standard input for -.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) invite: Option<PathBuf>,
     /// End after this many messages.
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -141,6 +156,116 @@ pub(crate) struct Recv {
     /// %H %M %S local time, %% a percent sign, \n \t \\; no newline is added.
     #[arg(long, value_name = "FMT", value_parser = crate::format::Format::parse)]
     pub(crate) format: Option<crate::format::Format>,
+}
+
+/// What there is to do with private channels. Their secrets are never arguments: invitations come from files, standard
+/// input or the environment.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ChannelAction {
+    /// Make a private channel and keep it here.
+    Create {
+        /// What to call it.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+        /// Make a member list with this user on it; may be given again.
+        #[arg(long, value_name = "KEY")]
+        member: Vec<UserId>,
+        /// Who else may change members and secret; may be given again.
+        #[arg(long, value_name = "KEY")]
+        admin: Vec<UserId>,
+        /// Make a member list, with nobody but you and the administrators for now.
+        #[arg(long)]
+        listed: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Enter a private channel by the invitation in a file, on standard input, or in DARKCHAT_INVITE; keep it here.
+    Join {
+        /// The file; standard input for -, which is the default.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// What to call it here; as the invitation does if not given.
+        #[arg(long = "as", value_name = "NAME", value_parser = private_name)]
+        called: Option<ChannelName>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the invitation, which holds the channel's secret; or send it to somebody who is online.
+    Invite {
+        /// Which channel.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+        /// Send it to this user in a direct message.
+        #[arg(long, value_name = "KEY")]
+        to: Option<UserId>,
+    },
+    /// Add members, and change the secret.
+    Add {
+        /// Which channel.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+        /// Whom.
+        #[arg(value_name = "KEY", required = true)]
+        key: Vec<UserId>,
+        /// How long to wait until everybody who is online is told.
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = darkchat_proto::parse_duration)]
+        timeout: Duration,
+    },
+    /// Remove members, and change the secret: nothing that is said later opens for them.
+    Remove {
+        /// Which channel.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+        /// Whom.
+        #[arg(value_name = "KEY", required = true)]
+        key: Vec<UserId>,
+        /// Why, for the members; at most 200 bytes.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// How long to wait until everybody who is online is told.
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = darkchat_proto::parse_duration)]
+        timeout: Duration,
+    },
+    /// Change the secret, as after a leak.
+    Rekey {
+        /// Which channel.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+        /// Why, for the members; at most 200 bytes.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// How long to wait until everybody who is online is told.
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = darkchat_proto::parse_duration)]
+        timeout: Duration,
+    },
+    /// The private channels that are kept here.
+    List {
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a private channel and its secret.
+    Leave {
+        /// Which channel.
+        #[arg(value_name = "NAME", value_parser = private_name)]
+        place: ChannelName,
+    },
+}
+
+impl ChannelAction {
+    pub(crate) const fn is_json(&self) -> bool {
+        match self {
+            Self::Create { json, .. } | Self::Join { json, .. } | Self::List { json } => *json,
+            _ => false,
+        }
+    }
+}
+
+/// The name of a private channel, with or without its `+`.
+fn private_name(text: &str) -> Result<ChannelName, darkchat_proto::ParseError> {
+    text.strip_prefix('+').unwrap_or(text).parse()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]

@@ -5,13 +5,15 @@ mod places;
 
 use crate::args::{Chat as Args, Global};
 use crate::failure::Failure;
-use crate::{clean, connect, print};
-use darkchat_client::{Client, Received, State};
-use darkchat_proto::{ChannelName, Code, UserName};
-use futures_util::StreamExt as _;
+use crate::place::Place;
+use crate::{clean, connect, keep, print};
+use darkchat_client::{Change, Client, Note, Received, State};
+use darkchat_proto::{ChannelName, Code, Invite, UserId, UserName};
+use futures_util::{FutureExt as _, StreamExt as _};
 use input::{COMMANDS, Typed};
 use places::{Item, Outcome, Places};
 use std::io::BufRead as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -23,14 +25,21 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const READ_AHEAD: usize = 16;
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    let invite = keep::invite(args.invite.as_deref())?;
     let client = connect::present(global).await?;
-    let mut chat = Chat { quiet: global.quiet, places: Places::new(client.clone()), client };
+    let places = Places::new(client.clone(), Arc::new(global.clone()));
+    let mut notes = client.notes();
+    let mut chat = Chat { quiet: global.quiet, places, client, invited: None };
     let mut states = chat.client.state();
     chat.state(&states.current())?;
-    let channels =
-        if args.channel.is_empty() { FIRST_CHANNEL.parse().into_iter().collect() } else { args.channel };
+    let nowhere = args.channel.is_empty() && args.invite.is_none() && invite.is_none();
+    let channels = if nowhere { FIRST_CHANNEL.parse().into_iter().collect() } else { args.channel };
     for name in channels {
         chat.places.join(name, None);
+        chat.settle().await?;
+    }
+    if let Some(invite) = invite {
+        chat.places.enter(invite, None);
         chat.settle().await?;
     }
     let mut lines = read_input();
@@ -47,6 +56,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
             },
             item = chat.places.next() => chat.item(item)?,
             Some(state) = states.next() => chat.state(&state)?,
+            Some(note) = notes.next() => chat.noted(note),
         }
     }
     chat.client.close().await;
@@ -75,6 +85,8 @@ struct Chat {
     client: Client,
     places: Places,
     quiet: bool,
+    /// The last invitation that came.
+    invited: Option<Arc<Invite>>,
 }
 
 impl Chat {
@@ -101,6 +113,20 @@ impl Chat {
             Some(Ok(Typed::Quit)) => return Ok(false),
             Some(Ok(Typed::Text(text))) => self.say(text),
             Some(Ok(Typed::Join(channel, name))) => self.join(channel, name),
+            Some(Ok(Typed::Enter(invite, name))) => self.places.enter(*invite, name),
+            Some(Ok(Typed::Create(name))) => self.places.create(name),
+            Some(Ok(Typed::Accept)) => match self.invited.take() {
+                Some(invite) => self.places.enter(Invite::clone(&invite), None),
+                None => print::notice("nobody has invited you"),
+            },
+            Some(Ok(Typed::Invite(to))) => self.invite(to),
+            Some(Ok(Typed::Add(user))) => {
+                self.change(Change { add: vec![user], ..Change::default() });
+            }
+            Some(Ok(Typed::Remove(user, reason))) => {
+                self.change(Change { remove: vec![user], reason, ..Change::default() });
+            }
+            Some(Ok(Typed::Rekey(reason))) => self.change(Change { reason, ..Change::default() }),
             Some(Ok(Typed::Part(channel))) => self.part(channel),
             Some(Ok(Typed::Name(name))) => self.places.speak_as(&name),
             Some(Ok(Typed::Channels)) => self.channels(),
@@ -121,7 +147,58 @@ impl Chat {
         }
     }
 
-    fn join(&mut self, channel: ChannelName, name: Option<UserName>) {
+    /// The invitation to the current private channel: shown, or sent to somebody.
+    fn invite(&mut self, to: Option<UserId>) {
+        let Some(private) = self.places.private() else {
+            return print::notice("this is not a private channel");
+        };
+        match to {
+            None => {
+                print::notice("who has this invitation reads and writes here from this hour on:");
+                print::notice(&private.invite().to_text());
+            }
+            Some(to) => self.places.change(
+                async move { private.offer(to).await.map_err(|error| format!("not invited: {error}")) }
+                    .boxed(),
+            ),
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        let Some(private) = self.places.private() else {
+            return print::notice("this is not a private channel");
+        };
+        let change =
+            async move { private.change(change).await.map_err(|error| format!("not changed: {error}")) };
+        self.places.change(change.boxed());
+    }
+
+    /// Tells what happened to private channels; other notes are told elsewhere.
+    fn noted(&mut self, note: Note) {
+        let private = |name: &ChannelName| clean::text(&Place::Private(name.clone()).to_string());
+        match note {
+            Note::Rekeyed { channel, by, removed } => {
+                let gone: Vec<String> = removed.iter().map(|user| format!("~{}", user.mark())).collect();
+                let gone =
+                    if gone.is_empty() { String::new() } else { format!(", without {}", gone.join(" ")) };
+                self.notice(&format!("{} has a new secret by ~{}{gone}", private(&channel), by.mark()));
+            }
+            Note::Excluded { channel, by } => {
+                print::notice(&format!("~{} has removed you from {}", by.mark(), private(&channel)));
+            }
+            Note::Invited { from, invite } => {
+                let name = clean::text(&invite.name);
+                print::notice(&format!(
+                    "~{} invites you to the private channel {name}; /accept enters it",
+                    from.mark()
+                ));
+                self.invited = Some(invite);
+            }
+            _ => {}
+        }
+    }
+
+    fn join(&mut self, channel: Place, name: Option<UserName>) {
         if self.places.go_to(&channel) {
             if let Some(name) = &name {
                 self.places.speak_here_as(name);
@@ -132,7 +209,7 @@ impl Chat {
         }
     }
 
-    fn part(&mut self, channel: Option<ChannelName>) {
+    fn part(&mut self, channel: Option<Place>) {
         let Some(channel) = channel.or_else(|| self.places.current().cloned()) else {
             return print::notice("you are in no channel");
         };
@@ -165,8 +242,10 @@ impl Chat {
             Item::Received(..) => {}
             Item::Joined(channel) => self.notice(&format!("joined {}", clean::text(&channel.to_string()))),
             Item::NotJoined(channel, error) => {
-                print::notice(&format!("not joined {}: {error}", clean::text(&channel.to_string())))
+                print::notice(&format!("not joined {}: {error}", clean::text(&channel)))
             }
+            Item::Changed(Err(why)) => print::notice(&why),
+            Item::Changed(Ok(())) => {}
             Item::Left(channel) => self.notice(&format!("left {}", clean::text(&channel.to_string()))),
             Item::Said(Outcome::Failed(error)) => print::notice(&format!("not sent: {error}")),
             Item::Said(Outcome::Taken) => {}

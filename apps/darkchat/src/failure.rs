@@ -98,6 +98,16 @@ struct ErrorLine<'a> {
     retry_ms: Option<u64>,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Of { message, .. } | Self::Usage(message) => f.write_str(message),
+            Self::ReaderGone => f.write_str("nobody reads the output"),
+            Self::Signal(number) => write!(f, "signal {number}"),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -114,7 +124,7 @@ impl From<KeyFileError> for Failure {
 }
 
 /// An error with its sources, each after a colon.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -144,6 +154,7 @@ impl From<JoinError> for Failure {
                 Self::Of { what: What::Refused, message: error.to_string(), reason: Some(code), retry }
             }
             JoinError::TimedOut => Self::new(What::Timeout, error.to_string()),
+            JoinError::Private(_) => Self::new(What::Refused, error.to_string()),
             _ => Self::new(What::Closed, error.to_string()),
         }
     }

@@ -1,6 +1,7 @@
 //! The patterns of `recv --format`.
 
 use crate::clean;
+use crate::place::Place;
 use darkchat_client::{Content, Message};
 use jiff::{Timestamp, tz::TimeZone};
 use std::str::Chars;
@@ -84,7 +85,7 @@ impl Piece {
     fn write(self, message: &Message, out: &mut Vec<u8>) {
         let text = match self {
             Self::Literal(character) => character.to_string(),
-            Self::Channel => message.channel.to_string(),
+            Self::Channel => clean::text(&Place::named(&message.channel, message.private).to_string()),
             Self::Name => clean::text(message.name.as_str()),
             Self::Mark => message.from.mark(),
             Self::Key => message.from.to_string(),

@@ -1,12 +1,15 @@
 //! `darkchat`: arguments, one command, and exit codes.
 
 mod args;
+mod channel;
 mod chat;
 mod clean;
 mod connect;
 mod failure;
 mod format;
 mod id;
+mod keep;
+mod place;
 mod print;
 mod recv;
 mod send;
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         Command::Send(args::Send { json, .. })
         | Command::Recv(args::Recv { json, .. })
         | Command::Id { json, .. } => *json,
+        Command::Channel { action } => action.is_json(),
     };
     let done = match command {
         Command::Id { action, json } => id::run(&global, action.unwrap_or(IdAction::Show), json),
@@ -57,6 +61,7 @@ async fn run(global: &args::Global, command: Command) -> Result<(), Failure> {
         Command::Chat(args) => chat::run(global, args).await,
         Command::Send(args) => send::run(global, &args).await,
         Command::Recv(args) => recv::run(global, &args).await,
+        Command::Channel { action } => channel::run(global, &action).await,
         Command::Id { .. } => Ok(()),
     }
 }

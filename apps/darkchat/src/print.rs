@@ -1,9 +1,10 @@
 //! What stands on standard output: lines for people, JSON lines for programs.
 
 use crate::failure::Failure;
+use crate::place::Place;
 use crate::{clean, format};
-use darkchat_client::{Cause, Content, Message, Missed, Sent, State};
-use darkchat_proto::ChannelName;
+use darkchat_client::{Cause, Content, Message, Missed, PrivateView, Sent, State};
+use darkchat_proto::{ChannelName, UserId};
 use data_encoding::BASE64;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ pub(crate) fn notice(text: &str) {
 pub(crate) fn line(message: &Message) -> String {
     let time = format::local(message.time, "%H:%M");
     let name = clean::name(message.name.as_str(), &message.from);
-    format!("{time} {} {name}: {}\n", message.channel, format::shown(&message.payload))
+    let place = Place::named(&message.channel, message.private);
+    format!("{time} {place} {name}: {}\n", format::shown(&message.payload))
 }
 
 /// Every JSON line begins with its version.
@@ -49,12 +51,40 @@ pub(crate) fn json(line: &Json) -> Result<(), Failure> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Json {
-    State { state: &'static str, server: Option<String>, retry_ms: Option<u64> },
-    Joined { channel: String, spread: bool },
+    State {
+        state: &'static str,
+        server: Option<String>,
+        retry_ms: Option<u64>,
+    },
+    Joined {
+        channel: String,
+        spread: bool,
+    },
     Message(Box<MessageLine>),
-    Missed { channel: String, from: Option<String>, count: Option<u64>, cause: &'static str },
-    Sent { channel: String, id: String, local: u32, servers: u32 },
-    Identity { id: String, mark: String, file: String },
+    Missed {
+        channel: String,
+        from: Option<String>,
+        count: Option<u64>,
+        cause: &'static str,
+    },
+    Sent {
+        channel: String,
+        id: String,
+        local: u32,
+        servers: u32,
+    },
+    Channel {
+        channel: String,
+        generation: u32,
+        admins: Vec<String>,
+        members: Option<Vec<String>>,
+        untold: Vec<String>,
+    },
+    Identity {
+        id: String,
+        mark: String,
+        file: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -84,7 +114,7 @@ impl Json {
         };
         let headers = message.headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
         Self::Message(Box::new(MessageLine {
-            channel: message.channel.to_string(),
+            channel: Place::named(&message.channel, message.private).to_string(),
             id: message.id.to_string(),
             from: message.from.to_string(),
             name: message.name.as_str().to_owned(),
@@ -97,7 +127,7 @@ impl Json {
         }))
     }
 
-    pub(crate) fn missed(channel: &ChannelName, missed: &Missed) -> Self {
+    pub(crate) fn missed(channel: &Place, missed: &Missed) -> Self {
         let cause = match missed.cause {
             Cause::Slow => "slow",
             Cause::Reconnect => "reconnect",
@@ -107,16 +137,27 @@ impl Json {
         Self::Missed { channel: channel.to_string(), from, count: missed.count, cause }
     }
 
-    pub(crate) fn joined(channel: &ChannelName, spread: bool) -> Self {
+    pub(crate) fn joined(channel: &Place, spread: bool) -> Self {
         Self::Joined { channel: channel.to_string(), spread }
     }
 
-    pub(crate) fn sent(channel: &ChannelName, sent: &Sent) -> Self {
+    pub(crate) fn sent(channel: &Place, sent: &Sent) -> Self {
         let Sent { id, local, servers, .. } = sent;
         Self::Sent { channel: channel.to_string(), id: id.to_string(), local: *local, servers: *servers }
     }
 
-    pub(crate) fn identity(id: darkchat_proto::UserId, file: &std::path::Path) -> Self {
+    pub(crate) fn private(name: &ChannelName, view: &PrivateView) -> Self {
+        let texts = |users: &[UserId]| users.iter().map(UserId::to_string).collect();
+        Self::Channel {
+            channel: Place::Private(name.clone()).to_string(),
+            generation: view.generation,
+            admins: texts(&view.admins),
+            members: view.members.as_deref().map(texts),
+            untold: texts(&view.untold),
+        }
+    }
+
+    pub(crate) fn identity(id: UserId, file: &std::path::Path) -> Self {
         Self::Identity { id: id.to_string(), mark: id.mark(), file: file.display().to_string() }
     }
 
@@ -134,7 +175,7 @@ impl Json {
 }
 
 /// `missed … in #general`, with what is known.
-pub(crate) fn missed(channel: &ChannelName, missed: &Missed) -> String {
+pub(crate) fn missed(channel: &Place, missed: &Missed) -> String {
     let count = match missed.count {
         Some(1) => "1 message".to_owned(),
         Some(count) => format!("{count} messages"),

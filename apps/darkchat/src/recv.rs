@@ -1,17 +1,17 @@
 //! `darkchat recv`: prints what arrives, each message once.
 
 use crate::args::{Global, Recv};
-use crate::connect;
 use crate::failure::{Failure, What};
+use crate::place::Place;
 use crate::print::{self, Json};
+use crate::{connect, keep};
 use darkchat_client::{Channel, Message, Received, State};
-use darkchat_proto::ChannelName;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 
 /// Something to print.
 enum Item {
-    Received(ChannelName, Received<Message>),
+    Received(Place, Received<Message>),
     State(State),
 }
 
@@ -30,16 +30,30 @@ pub(crate) async fn run(global: &Global, args: &Recv) -> Result<(), Failure> {
 }
 
 async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
+    let invite = match &args.invite {
+        Some(file) => keep::invite(Some(file))?,
+        None if args.channel.is_empty() => keep::invite(None)?,
+        None => None,
+    };
     let client = connect::lasting(global).await?;
     let mut items: SelectAll<BoxStream<'static, Item>> = SelectAll::new();
     items.push(client.state().map(Item::State).boxed());
     if args.json {
         print_state(&client.state().current())?;
     }
-    for name in &args.channel {
-        let channel = client.join(name.clone()).await?;
+    let mut channels = Vec::new();
+    for place in &args.channel {
+        channels.push(match place {
+            Place::Public(name) => client.join(name.clone()).await?,
+            Place::Private(name) => keep::come(&client, global, name).await?,
+        });
+    }
+    if let Some(invite) = invite {
+        channels.push(keep::enter(&client, global, invite, None).await?);
+    }
+    for channel in channels {
         if args.json {
-            print::json(&Json::joined(name, channel.spread()))?;
+            print::json(&Json::joined(&Place::of(&channel), channel.spread()))?;
         }
         items.push(received(channel));
     }
@@ -47,7 +61,7 @@ async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
     while let Some(item) = items.next().await {
         let printed = match item {
             Item::State(state) => changed(args, &state)?,
-            Item::Received(name, received) => show(args, &name, &received)?,
+            Item::Received(place, received) => show(args, &place, &received)?,
         };
         left = left.map(|left| left.saturating_sub(u64::from(printed)));
         if left == Some(0) {
@@ -59,8 +73,8 @@ async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
 }
 
 fn received(channel: Channel) -> BoxStream<'static, Item> {
-    let name = channel.name().clone();
-    channel.map(move |received| Item::Received(name.clone(), received)).boxed()
+    let place = Place::of(&channel);
+    channel.map(move |received| Item::Received(place.clone(), received)).boxed()
 }
 
 fn print_state(state: &State) -> Result<(), Failure> {
@@ -79,7 +93,7 @@ fn changed(args: &Recv, state: &State) -> Result<bool, Failure> {
 }
 
 /// Whether a message was printed.
-fn show(args: &Recv, name: &ChannelName, received: &Received<Message>) -> Result<bool, Failure> {
+fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool, Failure> {
     match received {
         Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
         Received::Message(message) => {
@@ -91,8 +105,8 @@ fn show(args: &Recv, name: &ChannelName, received: &Received<Message>) -> Result
             }
             return Ok(true);
         }
-        Received::Missed(missed) if args.json => print::json(&Json::missed(name, missed))?,
-        Received::Missed(missed) => print::notice(&print::missed(name, missed)),
+        Received::Missed(missed) if args.json => print::json(&Json::missed(place, missed))?,
+        Received::Missed(missed) => print::notice(&print::missed(place, missed)),
         _ => {}
     }
     Ok(false)

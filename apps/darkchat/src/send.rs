@@ -1,10 +1,12 @@
 //! `darkchat send`: one message, or one a line, from an argument, standard input or a file.
 
 use crate::args::{Global, Send};
-use crate::connect;
 use crate::failure::{Failure, What};
+use crate::place::Place;
 use crate::print::{self, Json};
-use darkchat_client::Payload;
+use crate::{connect, keep};
+use darkchat_client::{Channel, Client, Payload};
+use darkchat_proto::Invite;
 use darkchat_proto::limits::MAX_PAYLOAD;
 use std::io::Read as _;
 
@@ -49,18 +51,37 @@ fn payload(bytes: Vec<u8>) -> Payload {
     }
 }
 
+/// The channel to send to; a private one with the newest secret that members know.
+async fn open(
+    client: &Client,
+    global: &Global,
+    args: &Send,
+    invite: Option<Invite>,
+) -> Result<Channel, Failure> {
+    let channel = match (&args.channel, invite) {
+        (Some(Place::Public(name)), _) => return Ok(client.join(name.clone()).await?),
+        (Some(Place::Private(name)), _) => keep::come(client, global, name).await?,
+        (None, Some(invite)) => keep::enter(client, global, invite, None).await?,
+        (None, None) => return Err(Failure::Usage("there is no channel to send to".to_owned())),
+    };
+    keep::catch_up(&channel).await;
+    Ok(channel)
+}
+
 pub(crate) async fn run(global: &Global, args: &Send) -> Result<(), Failure> {
     let messages = messages(args)?;
+    let invite = if args.channel.is_none() { keep::invite(args.invite.as_deref())? } else { None };
     let client = connect::once(global).await?;
     let late = || Failure::new(What::Timeout, format!("not done within {:?}", args.timeout));
     let sent = async {
-        let channel = client.join(args.channel.clone()).await?;
+        let channel = open(&client, global, args, invite).await?;
         for message in messages {
             let sent = channel.send(payload(message)).await?;
             if args.json {
-                print::json(&Json::sent(channel.name(), &sent))?;
+                print::json(&Json::sent(&Place::of(&channel), &sent))?;
             }
         }
+        keep::keep_now(&channel)?;
         Ok(channel.leave().await?)
     };
     let done = tokio::time::timeout(args.timeout, sent).await.unwrap_or_else(|_| Err(late()));

@@ -306,6 +306,15 @@ pub struct PrivateView {
     pub(crate) saved: SavedChannel,
 }
 
+impl SavedChannel {
+    /// What there is to see of a channel that was written down.
+    #[must_use]
+    pub fn view(&self) -> Option<PrivateView> {
+        let invite = self.invite()?.clone();
+        Some(PrivateView::new(self.clone(), invite, false))
+    }
+}
+
 impl PrivateView {
     pub(crate) fn new(saved: SavedChannel, invite: Invite, asking: bool) -> Self {
         Self {

@@ -52,7 +52,7 @@ pub struct Private {
 
 impl Private {
     pub(crate) fn new(room: Arc<Room>, shared: Arc<Shared>) -> Option<Self> {
-        let view = room.private.as_ref()?.subscribe();
+        let view = room.private.clone()?;
         Some(Self { room, view, shared })
     }
 

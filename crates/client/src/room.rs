@@ -22,7 +22,7 @@ pub(crate) struct Room {
     members: Mutex<BTreeMap<UserId, UserName>>,
     pub(crate) changes: broadcast::Sender<MemberChange>,
     /// What there is to see of a private channel.
-    pub(crate) private: Option<watch::Sender<Arc<PrivateView>>>,
+    pub(crate) private: Option<watch::Receiver<Arc<PrivateView>>>,
 }
 
 impl Room {
@@ -39,8 +39,13 @@ impl Room {
     }
 
     /// As [`new`](Self::new), of a private channel.
-    pub(crate) fn private(id: ChannelId, name: ChannelName, receive_queue: usize, view: PrivateView) -> Self {
-        Self { private: Some(watch::Sender::new(Arc::new(view))), ..Self::new(id, name, receive_queue) }
+    pub(crate) fn private(
+        id: ChannelId,
+        name: ChannelName,
+        receive_queue: usize,
+        view: watch::Receiver<Arc<PrivateView>>,
+    ) -> Self {
+        Self { private: Some(view), ..Self::new(id, name, receive_queue) }
     }
 
     pub(crate) fn members(&self) -> MutexGuard<'_, BTreeMap<UserId, UserName>> {

@@ -7,7 +7,7 @@ pub(crate) mod private;
 
 use crate::client::{Client, Shared};
 use crate::error::{ConnectError, JoinError, SendError};
-use crate::message::Sent;
+use crate::message::{PrivateView, Sent};
 use crate::room::{Room, RoomGuard};
 use crate::session::{
     Config, DialId, Event, Failure, Fresh, Input, Output, PrivateError, Session, State, Stats, Ticket,
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::Instrument as _;
 
@@ -136,6 +136,7 @@ pub(crate) fn start(
         stats,
         waiters: BTreeMap::new(),
         rooms: BTreeMap::new(),
+        views: BTreeMap::new(),
         last_ticket: 0,
         receive_queue,
         up: Some(up),
@@ -162,6 +163,8 @@ struct Run {
     stats: Arc<SharedStats>,
     waiters: BTreeMap<Ticket, Waiter>,
     rooms: BTreeMap<ChannelId, Arc<Room>>,
+    /// What there is to see of private channels; dropped when the channel ends.
+    views: BTreeMap<ChannelId, watch::Sender<Arc<PrivateView>>>,
     last_ticket: u64,
     receive_queue: usize,
     /// Who waits for the first connection.
@@ -323,6 +326,7 @@ impl Run {
             Command::Leave { room, reply } if self.is_current(&room) => {
                 let channel = room.id;
                 self.rooms.remove(&channel);
+                self.views.remove(&channel);
                 room.queue.close();
                 let ticket = self.ticket(Waiter::Leave { reply });
                 self.give(Input::Leave { ticket, channel });
@@ -429,6 +433,7 @@ impl Run {
         for room in std::mem::take(&mut self.rooms).into_values() {
             room.queue.close();
         }
+        self.views.clear();
         if let Some(up) = self.up.take() {
             let lost = self.addr.clone().map(|addr| ConnectError::Lost { addr, code });
             let error = self.error.take().or(lost).unwrap_or(ConnectError::NoAddress);
@@ -462,6 +467,7 @@ impl Run {
                 if let Some(room) = self.rooms.remove(&channel) {
                     room.queue.close();
                 }
+                self.views.remove(&channel);
             }
         }
     }

@@ -1,13 +1,25 @@
 //! What a person types: a line for the current channel, or a command.
 
-use darkchat_proto::{ChannelName, UserName};
+use crate::place::Place;
+use darkchat_proto::{ChannelName, Invite, UserId, UserName};
+
+/// What an invitation has in it, alone or behind a page's address.
+const INVITATION: &str = "dchat-invite-";
 
 /// A line as it was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Typed {
     Text(String),
-    Join(ChannelName, Option<UserName>),
-    Part(Option<ChannelName>),
+    Join(Place, Option<UserName>),
+    /// By an invitation, which is a secret: it is read from the input and never shown again.
+    Enter(Box<Invite>, Option<UserName>),
+    Create(ChannelName),
+    Invite(Option<UserId>),
+    Accept,
+    Add(UserId),
+    Remove(UserId, String),
+    Rekey(String),
+    Part(Option<Place>),
     Name(UserName),
     Channels,
     Id,
@@ -25,12 +37,34 @@ pub(crate) struct Usage {
 }
 
 /// All commands, in the order of `/help`.
-pub(crate) const COMMANDS: [Usage; 7] = [
+pub(crate) const COMMANDS: [Usage; 13] = [
     Usage {
         names: &["join"],
         line: "/join #CHANNEL [NAME]",
-        does: "join a channel, or make it the current one",
+        does: "join a channel, or make it the current one; +NAME for a private one, or an invitation",
     },
+    Usage {
+        names: &["create"],
+        line: "/create +NAME",
+        does: "make a private channel, for those to whom you give the invitation",
+    },
+    Usage {
+        names: &["invite"],
+        line: "/invite [KEY]",
+        does: "show the invitation to this private channel, or send it to somebody",
+    },
+    Usage {
+        names: &["accept"],
+        line: "/accept",
+        does: "enter the private channel to which you were invited last",
+    },
+    Usage { names: &["add"], line: "/add KEY", does: "make somebody a member of this private channel" },
+    Usage {
+        names: &["remove"],
+        line: "/remove KEY [REASON]",
+        does: "remove a member, and change the secret of this private channel",
+    },
+    Usage { names: &["rekey"], line: "/rekey [REASON]", does: "change the secret of this private channel" },
     Usage {
         names: &["part"],
         line: "/part [#CHANNEL]",
@@ -89,10 +123,31 @@ fn nearest(verb: &str) -> &'static str {
 
 fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
     let wrong = || Err(format!("write {}", usage.line));
-    let channel = |text: &str| text.parse::<ChannelName>().map_err(|error| error.to_string());
+    let channel = |text: &str| text.parse::<Place>().map_err(|error| error.to_string());
+    let key = |text: &str| text.parse::<UserId>().map_err(|error| error.to_string());
     let name = |text: &str| text.parse::<UserName>().map_err(|error| error.to_string());
     match (usage.names[0], words) {
         ("join", "") => wrong(),
+        ("join", words) if words.contains(INVITATION) => {
+            let (link, own) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+            let own = Some(own.trim()).filter(|own| !own.is_empty()).map(name).transpose()?;
+            let invite = link.parse::<Invite>().map_err(|error| error.to_string())?;
+            Ok(Typed::Enter(Box::new(invite), own))
+        }
+        ("create", "") => wrong(),
+        ("create", own) => {
+            let own = own.strip_prefix('+').unwrap_or(own);
+            Ok(Typed::Create(own.parse::<ChannelName>().map_err(|error| error.to_string())?))
+        }
+        ("invite", "") => Ok(Typed::Invite(None)),
+        ("invite", whom) => Ok(Typed::Invite(Some(key(whom)?))),
+        ("accept", "") => Ok(Typed::Accept),
+        ("add", whom) if !whom.is_empty() => Ok(Typed::Add(key(whom)?)),
+        ("remove", words) if !words.is_empty() => {
+            let (whom, reason) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+            Ok(Typed::Remove(key(whom)?, reason.trim().to_owned()))
+        }
+        ("rekey", reason) => Ok(Typed::Rekey(reason.to_owned())),
         ("join", words) => match words.split_once(char::is_whitespace) {
             None => Ok(Typed::Join(channel(words)?, None)),
             Some((place, own)) => Ok(Typed::Join(channel(place)?, Some(name(own.trim())?))),

@@ -1,11 +1,16 @@
 //! The channels that a person is in: what comes from them, and what goes to them.
 
-use darkchat_client::{Channel, Client, JoinError, Message, Received, SendError, Sender};
-use darkchat_proto::{ChannelName, UserName};
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::keep;
+use crate::place::Place;
+use darkchat_client::{Channel, Charter, Client, Message, Private, Received, SendError, Sender};
+use darkchat_proto::{ChannelName, Invite, UserName};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages that may be on their way to the server before more are typed.
@@ -15,10 +20,11 @@ const TO_SHOW: usize = 64;
 
 /// Something to tell.
 pub(crate) enum Item {
-    Received(ChannelName, Received<Message>),
-    Joined(ChannelName),
-    NotJoined(ChannelName, JoinError),
-    Left(ChannelName),
+    Received(Place, Received<Message>),
+    Joined(Place),
+    NotJoined(String, String),
+    Changed(Result<(), String>),
+    Left(Place),
     Said(Outcome),
 }
 
@@ -29,16 +35,20 @@ pub(crate) enum Outcome {
 }
 
 /// A channel that is joined. Dropping `leave` leaves it.
-struct Place {
+struct Seat {
     sender: Sender,
+    /// What a private channel has beside messages.
+    private: Option<Private>,
     leave: oneshot::Sender<()>,
 }
 
 pub(crate) struct Places {
     client: Client,
-    places: BTreeMap<ChannelName, Place>,
-    current: Option<ChannelName>,
-    joining: FuturesUnordered<BoxFuture<'static, (ChannelName, Result<Channel, JoinError>)>>,
+    global: Arc<Global>,
+    places: BTreeMap<Place, Seat>,
+    current: Option<Place>,
+    joining: FuturesUnordered<BoxFuture<'static, (String, Result<Channel, Failure>)>>,
+    changing: FuturesUnordered<BoxFuture<'static, Result<(), String>>>,
     leaving: usize,
     saying: FuturesUnordered<BoxFuture<'static, Outcome>>,
     items: mpsc::Receiver<Item>,
@@ -46,13 +56,15 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, global: Arc<Global>) -> Self {
         let (to_items, items) = mpsc::channel(TO_SHOW);
         Self {
             client,
+            global,
             places: BTreeMap::new(),
             current: None,
             joining: FuturesUnordered::new(),
+            changing: FuturesUnordered::new(),
             leaving: 0,
             saying: FuturesUnordered::new(),
             items,
@@ -67,20 +79,20 @@ impl Places {
 
     /// Whether something that was asked for is still open.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.joining.is_empty() || !self.saying.is_empty() || self.leaving > 0
+        !self.joining.is_empty() || !self.saying.is_empty() || !self.changing.is_empty() || self.leaving > 0
     }
 
-    pub(crate) const fn current(&self) -> Option<&ChannelName> {
+    pub(crate) const fn current(&self) -> Option<&Place> {
         self.current.as_ref()
     }
 
     /// The channels, and whether each is the current one.
-    pub(crate) fn list(&self) -> impl Iterator<Item = (&ChannelName, bool)> {
+    pub(crate) fn list(&self) -> impl Iterator<Item = (&Place, bool)> {
         self.places.keys().map(|name| (name, self.current.as_ref() == Some(name)))
     }
 
     /// Makes a joined channel the current one; `false` if it is not joined.
-    pub(crate) fn go_to(&mut self, channel: &ChannelName) -> bool {
+    pub(crate) fn go_to(&mut self, channel: &Place) -> bool {
         let is_joined = self.places.contains_key(channel);
         if is_joined {
             self.current = Some(channel.clone());
@@ -88,20 +100,58 @@ impl Places {
         is_joined
     }
 
-    pub(crate) fn join(&mut self, channel: ChannelName, name: Option<UserName>) {
-        let client = self.client.clone();
+    pub(crate) fn join(&mut self, place: Place, name: Option<UserName>) {
+        let (client, global) = (self.client.clone(), self.global.clone());
         let join = async move {
-            let joined = match name {
-                None => client.join(channel.clone()).await,
-                Some(name) => client.join_as(channel.clone(), name).await,
+            let joined = match (&place, name) {
+                (Place::Public(channel), None) => client.join(channel.clone()).await.map_err(Failure::from),
+                (Place::Public(channel), Some(name)) => {
+                    client.join_as(channel.clone(), name).await.map_err(Failure::from)
+                }
+                (Place::Private(channel), name) => {
+                    keep::come(&client, &global, channel).await.inspect(|channel| speak(channel, name))
+                }
             };
-            (channel, joined)
+            (place.to_string(), joined)
         };
         self.joining.push(join.boxed());
     }
 
+    /// Enters a private channel by its invitation.
+    pub(crate) fn enter(&mut self, invite: Invite, name: Option<UserName>) {
+        let (client, global) = (self.client.clone(), self.global.clone());
+        let enter = async move {
+            let entered = keep::enter(&client, &global, invite, None).await;
+            ("the private channel".to_owned(), entered.inspect(|channel| speak(channel, name)))
+        };
+        self.joining.push(enter.boxed());
+    }
+
+    /// Makes a private channel for those who will have the invitation.
+    pub(crate) fn create(&mut self, name: ChannelName) {
+        let (client, global) = (self.client.clone(), self.global.clone());
+        let servers = global.server.iter().map(ToString::to_string).collect();
+        let create = async move {
+            let charter = Charter { servers, ..Charter::default() };
+            let created = client.create_private(name.clone(), charter).await.map_err(Failure::from);
+            let kept = created.and_then(|channel| keep::keep(&channel, &global).map(|()| channel));
+            (Place::Private(name).to_string(), kept)
+        };
+        self.joining.push(create.boxed());
+    }
+
+    /// The handle of the current channel, if it is a private one.
+    pub(crate) fn private(&self) -> Option<Private> {
+        self.current.as_ref().and_then(|place| self.places.get(place))?.private.clone()
+    }
+
+    /// Carries out a change of a private channel, and tells what became of it.
+    pub(crate) fn change(&mut self, change: BoxFuture<'static, Result<(), String>>) {
+        self.changing.push(change);
+    }
+
     /// `false` if the channel is not joined.
-    pub(crate) fn part(&mut self, channel: &ChannelName) -> bool {
+    pub(crate) fn part(&mut self, channel: &Place) -> bool {
         let Some(place) = self.places.remove(channel) else { return false };
         if self.current.as_ref() == Some(channel) {
             self.current = self.places.keys().next().cloned();
@@ -144,9 +194,10 @@ impl Places {
         tokio::select! {
             biased;
             Some(outcome) = self.saying.next() => Item::Said(outcome),
-            Some((channel, joined)) = self.joining.next() => match joined {
-                Ok(joined) => self.joined(channel, joined),
-                Err(error) => Item::NotJoined(channel, error),
+            Some(changed) = self.changing.next() => Item::Changed(changed),
+            Some((wanted, joined)) = self.joining.next() => match joined {
+                Ok(joined) => self.joined(joined),
+                Err(failure) => Item::NotJoined(wanted, failure.to_string()),
             },
             Some(item) = self.items.recv() => {
                 if matches!(item, Item::Left(_)) {
@@ -157,9 +208,10 @@ impl Places {
         }
     }
 
-    fn joined(&mut self, name: ChannelName, channel: Channel) -> Item {
+    fn joined(&mut self, channel: Channel) -> Item {
+        let name = Place::of(&channel);
         let (leave, left) = oneshot::channel();
-        let place = Place { sender: channel.sender(), leave };
+        let place = Seat { sender: channel.sender(), private: channel.private(), leave };
         tokio::spawn(listen(channel, left, self.to_items.clone()));
         self.places.insert(name.clone(), place);
         self.current = Some(name.clone());
@@ -167,9 +219,15 @@ impl Places {
     }
 }
 
+fn speak(channel: &Channel, name: Option<UserName>) {
+    if let Some(name) = name {
+        channel.speak_as(name);
+    }
+}
+
 /// Passes on what comes, until it is to leave or nothing more can come.
 async fn listen(mut channel: Channel, mut left: oneshot::Receiver<()>, items: mpsc::Sender<Item>) {
-    let name = channel.name().clone();
+    let name = Place::of(&channel);
     loop {
         let received = tokio::select! {
             received = channel.recv() => received,

@@ -8,7 +8,7 @@ use crate::session::{Change, Charter, Event, Failure, Input, PrivateError, Saved
 use crate::state::Note;
 use darkchat_proto::{ChannelId, ChannelName, Invite, UserId, UserName};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// How a private channel is come to.
 #[derive(Debug)]
@@ -112,6 +112,8 @@ impl Run {
     ) {
         let Some(view) = self.view(&channel) else { return };
         let name = view.saved.name().clone();
+        let (tell, view) = watch::channel(Arc::new(view));
+        self.views.insert(channel, tell);
         let room = Arc::new(Room::private(channel, name, self.receive_queue, view));
         room.joined(spread);
         self.rooms.insert(channel, Arc::clone(&room));
@@ -121,7 +123,7 @@ impl Run {
 
     /// Shows what there is to see of a private channel now.
     fn look(&self, channel: &ChannelId) {
-        if let Some(watch) = self.rooms.get(channel).and_then(|room| room.private.as_ref())
+        if let Some(watch) = self.views.get(channel)
             && let Some(view) = self.view(channel)
         {
             watch.send_replace(Arc::new(view));

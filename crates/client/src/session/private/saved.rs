@@ -109,6 +109,28 @@ impl SavedChannel {
         untold.collect::<BTreeSet<UserId>>().into_iter().collect()
     }
 
+    /// The channel as it is at `now_ms` (Unix milliseconds), whose hour its secret has then, and the invitation to it. What
+    /// others have changed meanwhile is not in it.
+    ///
+    /// # Errors
+    /// [`PrivateError`]: it is too old.
+    pub fn at(self, now_ms: u64) -> Result<(Self, Invite), PrivateError> {
+        let network =
+            self.generations.values().next().map(|one| one.invite.network.clone()).unwrap_or_default();
+        let (name, servers) = (self.name.clone(), self.servers.clone());
+        let line = self.into_line(&network, now_ms)?;
+        let tip = line.current().ok_or(PrivateError::NotPrivate)?;
+        let invite = tip.group.invite(name.as_str(), &servers);
+        Ok((Self::of(&name, &servers, &line), invite))
+    }
+
+    /// The generation that is written to, as far as can be told from what was written down: the last one of those that
+    /// nothing has replaced.
+    pub(crate) fn invite(&self) -> Option<&Invite> {
+        let last = self.generations.values().filter(|one| one.retired_ms.is_none());
+        last.map(|one| &one.invite).max_by_key(|invite| invite.generation)
+    }
+
     /// Whether both are of one channel.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
