@@ -110,6 +110,8 @@ export class RustClient {
     this.process.stderr?.on("data", (text) => {
       this.log += String(text);
     });
+    // A program that reads no input may be gone before it is written.
+    this.process.stdin?.on("error", () => {});
     this.process.stdin?.end(input);
   }
 
@@ -138,7 +140,8 @@ export class RustClient {
   #read(text: string): void {
     const lines = (this.#rest + text).split("\n");
     this.#rest = lines.pop() ?? "";
-    for (const one of lines) {
+    // Without `--json` some commands print words.
+    for (const one of lines.filter((text) => text.startsWith("{"))) {
       const line = JSON.parse(one) as Line;
       const at = this.#waiting.findIndex(({ wants }) => wants(line));
       const [waiting] = at < 0 ? [] : this.#waiting.splice(at, 1);
@@ -152,5 +155,5 @@ export class RustClient {
 export function knows(command: string, flag: string): boolean {
   if (!existsSync(PATHS.client)) return false;
   const help = spawnSync(PATHS.client, [command, "--help"], { encoding: "utf8" });
-  return help.stdout.includes(flag);
+  return help.status === 0 && help.stdout.includes(flag);
 }
