@@ -72,7 +72,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ChannelAction,
     },
-    /// Show your key, or make one.
+    /// The people that you know by name, and whose key you have compared.
+    Contacts {
+        #[command(subcommand)]
+        action: ContactsAction,
+    },
+    /// Show your key, or make one; or the number that you compare with somebody.
     Id {
         /// What to do; show is the default.
         #[command(subcommand)]
@@ -268,12 +273,76 @@ fn private_name(text: &str) -> Result<ChannelName, darkchat_proto::ParseError> {
     text.strip_prefix('+').unwrap_or(text).parse()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ContactsAction {
+    /// Print NAME KEY STATUS a line: known, verified, blocked, or new for another key of a name.
+    List {
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a contact up. Another key for a name is kept apart: nothing goes to the name until you decide.
+    Add {
+        /// What you call it: no white space.
+        #[arg(value_name = "NAME")]
+        contact: String,
+        /// Its key.
+        #[arg(value_name = "KEY")]
+        key: UserId,
+    },
+    /// Print the number and the words to compare; with what the other one says, mark the contact as verified.
+    Verify {
+        /// The contact.
+        #[arg(value_name = "NAME")]
+        contact: String,
+        /// The digits, or the eight words, that the other one sees.
+        #[arg(value_name = "NUMBER")]
+        said: Vec<String>,
+    },
+    /// Take the new key of a contact without comparing.
+    Trust {
+        /// The contact.
+        #[arg(value_name = "NAME")]
+        contact: String,
+    },
+    /// Want nothing of a contact or a key.
+    Block {
+        /// The contact, or a key.
+        #[arg(value_name = "NAME")]
+        contact: String,
+    },
+    /// Take that back.
+    Unblock {
+        /// The contact, or a key.
+        #[arg(value_name = "NAME")]
+        contact: String,
+    },
+    /// Forget a contact.
+    Rm {
+        /// The contact.
+        #[arg(value_name = "NAME")]
+        contact: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum IdAction {
     /// Print the key.
     Show,
     /// Make a key file and print the key; an existing file is never overwritten.
     New,
+    /// Print the 30 digits that you and this user compare.
+    Number {
+        /// The key, or a contact.
+        #[arg(value_name = "KEY")]
+        whose: String,
+    },
+    /// Print the same as eight words.
+    Words {
+        /// The key, or a contact.
+        #[arg(value_name = "KEY")]
+        whose: String,
+    },
 }
 
 #[cfg(test)]

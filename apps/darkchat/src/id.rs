@@ -1,6 +1,7 @@
 //! `darkchat id`: your key.
 
 use crate::args::{Global, IdAction};
+use crate::contacts;
 use crate::failure::{Failure, What};
 use crate::print::{self, Json};
 use darkchat_crypto::{Identity, system};
@@ -33,13 +34,19 @@ pub(crate) fn load(global: &Global) -> Result<Identity, Failure> {
 
 pub(crate) fn run(global: &Global, action: IdAction, json: bool) -> Result<(), Failure> {
     let path = path(global)?;
+    if let IdAction::Number { whose } | IdAction::Words { whose } = &action {
+        let number = contacts::number(global, contacts::book()?.to_verify(whose)?)?;
+        let is_words = matches!(action, IdAction::Words { .. });
+        let text = if is_words { contacts::words(&number) } else { number.to_string() };
+        return print::out(format!("{text}\n").as_bytes());
+    }
     let identity = match action {
         IdAction::Show if !path.exists() => {
             let text = format!("no key yet, make one with: darkchat id new (looked at {})", path.display());
             return Err(Failure::new(What::KeyFile, text));
         }
-        IdAction::Show => Identity::load(&path)?,
         IdAction::New => Identity::create(&path)?,
+        _ => Identity::load(&path)?,
     };
     let id = identity.user_id();
     if json { print::json(&Json::identity(id, &path)) } else { print::out(format!("{id}\n").as_bytes()) }

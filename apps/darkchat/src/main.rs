@@ -5,6 +5,7 @@ mod channel;
 mod chat;
 mod clean;
 mod connect;
+mod contacts;
 mod failure;
 mod format;
 mod id;
@@ -32,8 +33,10 @@ fn main() -> ExitCode {
         | Command::Recv(args::Recv { json, .. })
         | Command::Id { json, .. } => *json,
         Command::Channel { action } => action.is_json(),
+        Command::Contacts { action } => matches!(action, args::ContactsAction::List { json: true }),
     };
     let done = match command {
+        Command::Contacts { action } => contacts::run(&global, &action),
         Command::Id { action, json } => id::run(&global, action.unwrap_or(IdAction::Show), json),
         command => on_runtime(&global, command),
     };
@@ -62,7 +65,7 @@ async fn run(global: &args::Global, command: Command) -> Result<(), Failure> {
         Command::Send(args) => send::run(global, &args).await,
         Command::Recv(args) => recv::run(global, &args).await,
         Command::Channel { action } => channel::run(global, &action).await,
-        Command::Id { .. } => Ok(()),
+        Command::Contacts { .. } | Command::Id { .. } => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::{clean, format};
-use darkchat_client::{Cause, Content, Message, Missed, PrivateView, Sent, State};
+use darkchat_client::{Cause, Contact, Content, Message, Missed, PrivateView, Sent, State};
 use darkchat_proto::{ChannelName, UserId};
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -80,6 +80,11 @@ pub(crate) enum Json {
         members: Option<Vec<String>>,
         untold: Vec<String>,
     },
+    Contact {
+        name: String,
+        key: String,
+        standing: &'static str,
+    },
     Identity {
         id: String,
         mark: String,
@@ -155,6 +160,11 @@ impl Json {
             members: view.members.as_deref().map(texts),
             untold: texts(&view.untold),
         }
+    }
+
+    pub(crate) fn contact(contact: &Contact) -> Self {
+        let Contact { name, user, standing, .. } = contact;
+        Self::Contact { name: name.clone(), key: user.to_string(), standing: standing.word() }
     }
 
     pub(crate) fn identity(id: UserId, file: &std::path::Path) -> Self {
