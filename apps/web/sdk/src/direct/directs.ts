@@ -45,6 +45,8 @@ const BEGIN_PER_S = 1;
 const BEGIN_BURST = 9;
 /** A late word about a packet comes within this, in milliseconds (4.2). */
 const LATE_MS = 30_000;
+/** Packets that wait to be opened; more wait on the link. */
+const OPENING = 64;
 /** How long to wait after `RATE_LIMITED` without advice, in milliseconds. */
 const RATE_RETRY_MS = 1_000;
 
@@ -90,6 +92,7 @@ export class Directs {
   readonly #keys = new Map<string, Promise<Bytes>>();
   #stopRotation = (): void => {};
   #isClosed = false;
+  #opening = 0;
   /** Packets that could not be opened. */
   undecryptable = 0;
 
@@ -149,15 +152,20 @@ export class Directs {
     return { id: content.id, received: await received };
   }
 
-  /** A packet came. */
-  take(packet: DmDeliver): void {
+  /** A packet came. The promise, if there is one, asks for a pause: too many are being opened. */
+  take(packet: DmDeliver): Promise<void> | undefined {
     const { signer, device } = this.#parts;
-    if (!equal(packet.user, signer.publicKey) || !equal(packet.device, device)) return;
-    void this.#mutex
+    if (!equal(packet.user, signer.publicKey) || !equal(packet.device, device)) return undefined;
+    this.#opening += 1;
+    const opened = this.#mutex
       .do(() => this.#take(packet))
       .catch(() => {
         this.undecryptable += 1;
+      })
+      .finally(() => {
+        this.#opening -= 1;
       });
+    return this.#opening >= OPENING ? opened : undefined;
   }
 
   /** Nothing more is sent. */

@@ -39,8 +39,11 @@ const CLOSE = { NORMAL: 1000, UNSUPPORTED: 1003, TOO_BIG: 1009 } as const;
 
 /** Who listens to a link. */
 export interface LinkEvents {
-  /** One frame, without its length; in order, one call after the other. */
-  frame(frame: Bytes): void;
+  /**
+   * One frame, without its length; in order, one call after the other. No more is read until the promise, where there
+   * is one, has ended: whoever has much to do says so.
+   */
+  frame(frame: Bytes): Promise<void> | undefined;
   /** The link is over; called once, last. */
   closed(why: Code): void;
 }
@@ -223,7 +226,10 @@ class SocketLink implements Link {
           this.cut("BAD_FRAME");
           break;
         }
-        for (const frame of stream.push(plain)) events.frame(frame);
+        for (const frame of stream.push(plain)) {
+          const busy = events.frame(frame);
+          if (busy !== undefined) await busy;
+        }
       }
     } catch (error) {
       this.cut(error instanceof WireError ? error.code : "INTERNAL");

@@ -166,12 +166,19 @@ export class Room {
     }
     const { envelope, sealed } = Deliver.decode(deliver);
     const opened = this.spec.envelope.open(envelope, sealed);
+    this.#rooms.opening += 1;
     this.#tail = this.#tail.then(async () => {
       const post = await opened.catch(() => "malformed" as const);
+      this.#rooms.opening -= 1;
       if (typeof post === "string") this.#rooms.stats[post] += 1;
       else if (this.#state === "joined" || this.#state === "wanted") this.#take(post);
       else this.#rooms.stats.ignored += post.entries.length;
     });
+  }
+
+  /** Ends when all posts that came so far are opened and taken. */
+  get opened(): Promise<void> {
+    return this.#tail;
   }
 
   /** Shows what is due. */

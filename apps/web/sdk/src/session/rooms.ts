@@ -12,6 +12,8 @@ import type { Session } from "./session.ts";
 
 /** CHANNELS_PER_SESSION. */
 const CHANNELS = 16_384;
+/** Posts that are opened at the same time; more wait on the link. */
+const OPENING = 64;
 /** How long a first join is asked for before it fails, in milliseconds. */
 const JOIN_MS = 10_000;
 /** How long to wait after `RATE_LIMITED` without advice. */
@@ -48,6 +50,8 @@ export class Rooms {
     ignored: 0,
     gap: 0,
   };
+  /** Posts that are being opened. */
+  opening = 0;
   readonly #clock: Clock;
   readonly #session: Session;
   readonly #rooms = new Map<string, Room>();
@@ -140,17 +144,22 @@ export class Rooms {
     await Promise.all([...this.#rooms.values()].map((room) => room.drain()));
   }
 
-  hear(deliver: Bytes): void {
+  /** A post came. The promise, if there is one, asks for a pause: too many are being opened. */
+  hear(deliver: Bytes): Promise<void> | undefined {
     let channel: Bytes;
     try {
       channel = Deliver.decode(deliver).channel;
     } catch {
       this.stats.malformed += 1;
-      return;
+      return undefined;
     }
     const room = this.#rooms.get(hex(channel));
-    if (room === undefined) this.stats.ignored += 1;
-    else room.hear(deliver);
+    if (room === undefined) {
+      this.stats.ignored += 1;
+      return undefined;
+    }
+    room.hear(deliver);
+    return this.opening >= OPENING ? room.opened : undefined;
   }
 
   notice(notice: Notice): void {

@@ -39,8 +39,10 @@ export interface SessionEvents {
   resumed(): void;
   /** The session is over; what was open is lost. */
   over(): void;
-  deliver(deliver: Bytes): void;
-  dm(packet: DmDeliver): void;
+  /** A promise means: no more for now. */
+  deliver(deliver: Bytes): Promise<void> | undefined;
+  /** The same. */
+  dm(packet: DmDeliver): Promise<void> | undefined;
   notice(notice: Notice): void;
 }
 
@@ -187,25 +189,37 @@ export class Session {
     this.#events.over();
   }
 
-  #frame(bytes: Bytes): void {
-    if (this.#cut !== undefined) return;
+  #frame(bytes: Bytes): Promise<void> | undefined {
+    if (this.#cut !== undefined) return undefined;
     this.#heard = this.#clock.now();
     let frame: Frame;
     try {
       frame = decodeFrame(bytes);
     } catch (error) {
-      return this.leave(error instanceof WireError ? error.code : "INTERNAL");
+      this.leave(error instanceof WireError ? error.code : "INTERNAL");
+      return undefined;
     }
     const number = kindNumber(frame.kind);
     const opens = frame.kind.is === "welcome" || frame.kind.is === "goodbye";
     const isForeign = frame.kind.is === "peer" || (frame.kind.is !== "unknown" && number < 20);
     if (isForeign || (this.#phase === "greeting") !== opens) {
       // A goodbye may come at any time; before the Welcome nothing else may, and a second Welcome never.
-      if (isForeign || frame.kind.is !== "goodbye") return this.leave("BAD_FRAME");
+      if (isForeign || frame.kind.is !== "goodbye") {
+        this.leave("BAD_FRAME");
+        return undefined;
+      }
     }
     if (number >= 20 && number < 30 && !opens) this.#resuming.received();
-    this.#take(frame);
+    const busy = this.#heavy(frame.kind);
+    if (busy === undefined) this.#take(frame);
     if (this.#phase === "up" && this.#resuming.wantsPing) this.#ping();
+    return busy;
+  }
+
+  /** What needs cryptography may ask for a pause. */
+  #heavy(kind: Kind): Promise<void> | undefined {
+    if (kind.is === "deliver") return this.#events.deliver(kind.value);
+    return kind.is === "dm" ? this.#events.dm(kind.value) : undefined;
   }
 
   #take({ req, re, critical, kind }: Frame): void {
@@ -217,10 +231,6 @@ export class Session {
         this.#cut = kind.value.code;
         this.#link?.close();
         return;
-      case "deliver":
-        return this.#events.deliver(kind.value);
-      case "dm":
-        return this.#events.dm(kind.value);
       case "notice":
         return this.#events.notice(kind.value);
       case "ping":

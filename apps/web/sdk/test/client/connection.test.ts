@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { EMPTY } from "../../src/bytes.ts";
 import { noble } from "../../src/crypto/noble.ts";
+import type { Suite } from "../../src/crypto/suite.ts";
 import { Client, type ClientOptions, type State } from "../../src/index.ts";
 import { targetOf } from "../../src/session/connection.ts";
 import { keyText } from "../../src/text/key.ts";
@@ -180,6 +181,47 @@ describe("the first connection", () => {
       expect(() => targetOf(wrong)).toThrow();
     }
   });
+});
+
+test("a flood of posts is opened a few at a time, and nothing of it is lost", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  let [now, most] = [0, 0];
+  const slow: Suite = {
+    ...noble,
+    async verify(...given) {
+      now += 1;
+      most = Math.max(most, now);
+      await settle(1);
+      now -= 1;
+      return noble.verify(...given);
+    },
+  };
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock, { suite: slow })];
+  const [from, to] = [await ann.join("ops"), await bob.join("ops")];
+  await settle();
+  const posts: Kind[] = [];
+  server.answer = ({ kind }) => {
+    if (kind.is === "publish") posts.push({ is: "deliver", value: kind.value.deliver });
+    return undefined;
+  };
+  const texts = Array.from({ length: 200 }, (_, at) => String(at));
+  for (const text of texts) await from.send(text);
+  await settle(50);
+  const [, receiver] = server.sessions;
+  // Each of them again, all at once, and then something new.
+  for (let round = 0; round < 3; round++) for (const post of posts) receiver?.send(post);
+  await from.send("end");
+  const heard: (string | undefined)[] = [];
+  for await (const item of to) {
+    if (item.type !== "message") continue;
+    heard.push(item.text);
+    if (item.text === "end") break;
+  }
+  expect(heard).toEqual([...texts, "end"]);
+  expect(bob.stats().duplicate).toBe(600);
+  expect(most).toBeLessThanOrEqual(64);
+  expect(most).toBeGreaterThan(8);
 });
 
 describe("a server that misbehaves is left", () => {
