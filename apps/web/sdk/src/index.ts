@@ -2,6 +2,8 @@
 
 export type { Channel, Sent } from "./channel.ts";
 export { Client, type ClientEvents, type ClientOptions, type Warning } from "./client.ts";
+export type { Clock } from "./clock.ts";
+export type { Suite } from "./crypto/suite.ts";
 export type { Direct } from "./direct.ts";
 export { ChatError, type ChatErrorCode } from "./error.ts";
 export type { PrivateChannel, PrivateOptions, Told } from "./group/privates.ts";

@@ -361,6 +361,9 @@ export class Directs {
   async #carry(peer: Peer, packet: Packet, one: Outgoing | undefined): Promise<void> {
     const { clock, session } = this.#parts;
     const bytes = encodePacket(packet);
+    // What is said again takes another way, if there is one (10.5).
+    const tries = packet.is === "init" ? peer.pending?.tries : one?.tries;
+    const attempt = Math.max(0, (tries ?? 1) - 1);
     for (;;) {
       const buckets = packet.is === "init" ? [this.#packets, this.#begins] : [this.#packets];
       for (;;) {
@@ -370,7 +373,7 @@ export class Directs {
         await new Promise<void>((resolve) => clock.after(at - now, resolve));
       }
       for (const bucket of buckets) bucket.take(1);
-      const value = { user: peer.user, device: peer.device, server: peer.server, packet: bytes, attempt: 0 };
+      const value = { user: peer.user, device: peer.device, server: peer.server, packet: bytes, attempt };
       try {
         const asked = session.ask({ is: "sendDm", value }, "direct message", (req) => {
           if (packet.is === "msg")

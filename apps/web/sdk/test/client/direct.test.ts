@@ -211,6 +211,11 @@ test("who begins and hears nothing gives up", async () => {
   const clock = new TestClock();
   const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
   let inits = 0;
+  const attempts: number[] = [];
+  server.answer = ({ kind }) => {
+    if (kind.is === "sendDm") attempts.push(kind.value.attempt);
+    return undefined;
+  };
   server.fate = ({ packet }) => {
     inits += decodePacket(packet).is === "init" ? 1 : 0;
     return 0;
@@ -219,7 +224,7 @@ test("who begins and hears nothing gives up", async () => {
   sent.catch(() => {});
   await clock.pass(31_000);
   await expect(sent).rejects.toMatchObject({ code: "timeout" });
-  expect(inits).toBe(4);
+  expect([inits, attempts]).toEqual([4, [0, 1, 2, 3]]);
 });
 
 test("what came before anybody read waits for the first reader", async () => {
