@@ -11,7 +11,8 @@ export default defineConfig({
   resolve: {
     // The SDK's source, with the packages that this folder's lock file names.
     alias: [
-      { find: "darkchat-sdk", replacement: here("../sdk/src/index.ts") },
+      { find: /^darkchat-sdk$/, replacement: here("../sdk/src/index.ts") },
+      { find: "darkchat-sdk/words", replacement: here("../sdk/src/words.ts") },
       { find: /^@noble\//, replacement: here("./node_modules/@noble/") },
     ],
   },

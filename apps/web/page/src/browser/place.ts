@@ -1,7 +1,19 @@
 // Where the page is: its server, and what the fragment of its URL asks for. The fragment never reaches a server.
 
 /** What a fragment asks for. */
-export type Wish = { readonly is: "channel"; readonly name: string } | { readonly is: "nothing" };
+export type Wish =
+  | { readonly is: "channel"; readonly name: string }
+  /** A person, by their key. */
+  | { readonly is: "person"; readonly key: string }
+  /** An invitation to a private channel, with its secret. */
+  | { readonly is: "invite"; readonly invite: string }
+  /** Whatever this tab was in: what stands in no address. */
+  | { readonly is: "again" }
+  | { readonly is: "nothing" };
+
+/** The fragment of a page whose conversation has no address. */
+export const AGAIN = "#?private";
+const INVITE = "dchat-invite-1:";
 
 /** The WebSocket beside this page, whatever the path that a proxy serves it under. */
 export function serverUrl(page: string = location.href): URL {
@@ -12,9 +24,19 @@ export function serverUrl(page: string = location.href): URL {
   return url;
 }
 
-/** Reads `#ops`; a parameter behind a question mark is not part of the name. */
+/** Whether a text is an invitation, alone or behind a page's address. */
+export function isInvite(text: string): boolean {
+  return text.includes(INVITE);
+}
+
+/** Reads `#ops`, `#?key=u...` and `#dchat-invite-1:...`; what follows a question mark is no part of a name. */
 export function wishOf(fragment: string): Wish {
-  const [written = ""] = fragment.replace(/^#/, "").split("?");
+  const bare = fragment.replace(/^#/, "");
+  if (bare.startsWith(INVITE)) return { is: "invite", invite: bare };
+  const [written = "", parameters = ""] = bare.split("?");
+  const key = new URLSearchParams(parameters).get("key");
+  if (written === "" && key !== null) return { is: "person", key };
+  if (`#${bare}` === AGAIN) return { is: "again" };
   let name = written;
   try {
     name = decodeURIComponent(written);

@@ -3,26 +3,34 @@
 import { batch, signal } from "@preact/signals";
 import {
   type Channel,
-  type ChatError,
+  ChatError,
   type Client,
+  type ClientEvents,
   channelName,
   type Member,
   markOf,
+  type PrivateChannel,
   TextError,
   userName,
   type Warning,
 } from "darkchat-sdk";
 import { knownServers, type OwnKey, ownKey } from "../browser/keys.ts";
 import { recall, recallList, remember } from "../browser/memory.ts";
-import { fragmentOf, serverUrl, showPlace } from "../browser/place.ts";
+import { AGAIN, fragmentOf, isInvite, serverUrl, showPlace } from "../browser/place.ts";
 import { counted } from "../text/format.ts";
 import { mentionOf } from "../text/mention.ts";
-import { Conversation, type Outlet, type Self } from "./conversation.ts";
+import { Conversation, type Kind, type Outlet, type Self } from "./conversation.ts";
 import { errorText } from "./errors.ts";
 import { connect, follow, reach, tryNow } from "./reach.ts";
 
-/** Channels that one page is in; every one keeps its lines in memory. */
+/** Channels that one page is in, and direct conversations; every one keeps its lines in memory. */
 const CONVERSATIONS = 64;
+const DIRECTS = 32;
+/** Invitations that wait for an answer: anybody may send them. */
+const INVITATIONS = 3;
+
+/** Somebody invites us to a private channel. */
+export type Invitation = ClientEvents["invite"];
 
 /** Where the user is. */
 export const screen = signal<"welcome" | "chat">("welcome");
@@ -36,6 +44,8 @@ export const ownName = signal("");
 export const ownId = signal("");
 /** A new key's secret, until it is saved or let go of. */
 export const recovery = signal<string | undefined>(undefined);
+/** Invitations that nobody has answered yet. */
+export const invitations = signal<readonly Invitation[]>([]);
 /** What the user should know about; each until it is put away. */
 export const warnings = signal<readonly string[]>([]);
 
@@ -49,26 +59,49 @@ export function lastName(): string {
   return recall("tab", "name") ?? recall("browser", "name") ?? "";
 }
 
-/** The channels that this tab was in before a reload. */
-export function lastChannels(): string[] {
-  return recallList("tab", "channels").slice(0, CONVERSATIONS);
+/** What this tab was in before a reload. */
+function lastPlaces(): { channels: string[]; directs: string[]; invites: string[] } {
+  const [channels = [], directs = [], invites = []] = ["channels", "directs", "invites"].map((what) =>
+    recallList("tab", what).slice(0, CONVERSATIONS),
+  );
+  return { channels, directs, invites };
+}
+
+/** Whether there is something to come back to. */
+export function canEnterAgain(): boolean {
+  return Object.values(lastPlaces()).some((places) => places.length > 0);
 }
 
 /**
  * Enters the chat under a name; channels are joined as soon as there is a connection.
  * @throws TextError if the name, or the channel, is none.
  */
-export function enter(name: string, channel: string, others: readonly string[] = []): void {
+export function enter(name: string, channel: string): void {
   const claimed = userName(name.trim());
-  channelName(channel.trim());
-  visit = new AbortController();
-  claim(claimed);
-  batch(() => {
-    for (const other of others) addChannel(other);
-    show(addChannel(channel));
-    screen.value = "chat";
+  if (!isInvite(channel)) channelName(channel.trim());
+  start(claimed, () => join(channel));
+}
+
+/** Enters again where this tab was before a reload, and goes to where the fragment leads. */
+export function enterAgain(go: () => void): void {
+  const { channels, directs, invites } = lastPlaces();
+  start(lastName(), () => {
+    for (const channel of channels) addChannel(channel);
+    for (const invite of invites) addInvite(invite);
+    for (const person of directs) addDirect(person, "");
+    go();
+    if (current.value === undefined) show(conversations.value.at(-1));
   });
-  void begin(visit.signal);
+}
+
+function start(name: string, go: () => void): void {
+  visit = new AbortController();
+  claim(name);
+  batch(() => {
+    go();
+    if (conversations.value.length > 0) screen.value = "chat";
+  });
+  if (screen.value === "chat") void begin(visit.signal);
 }
 
 /** Leaves every channel and the server; back to the beginning. */
@@ -76,7 +109,8 @@ export async function quit(): Promise<void> {
   visit.abort();
   const leaving = client;
   client = undefined;
-  remember("tab", "channels", undefined);
+  for (const what of ["channels", "directs", "invites"]) remember("tab", what, undefined);
+  invitations.value = [];
   showPlace("");
   batch(() => {
     for (const one of conversations.value) one.isRead = false;
@@ -88,12 +122,23 @@ export async function quit(): Promise<void> {
   await leaving?.close();
 }
 
-/** Joins a channel, or goes to it. @throws TextError if it is none, or if the page is in too many. */
-export function join(channel: string): Conversation {
-  const joined = addChannel(channel);
+/** Joins a channel, or goes to it; an invitation leads into a private one. @throws TextError if it is none. */
+export function join(channel: string): void {
+  const joined = isInvite(channel) ? addInvite(channel.trim()) : addChannel(channel);
   show(joined);
   if (joined.state.value === "failed") void attach(joined);
-  return joined;
+}
+
+/** Makes a private channel. @throws TextError if the name is none. */
+export function createPrivate(name: string): void {
+  show(add(new Conversation(newPrivate(), "private", () => self, `#${channelName(name.trim())}`)));
+}
+
+/** Begins a direct conversation, or goes to it. @throws TextError if that is no key. */
+export function write(person: string, name = ""): Conversation {
+  const begun = addDirect(person, name);
+  show(begun);
+  return begun;
 }
 
 /** Goes to a conversation. */
@@ -104,7 +149,7 @@ export function show(conversation: Conversation | undefined): void {
     current.value = conversation;
     if (conversation !== undefined) {
       conversation.isRead = !document.hidden;
-      showPlace(fragmentOf(conversation.id));
+      showPlace(placeOf(conversation));
     }
   });
 }
@@ -115,7 +160,7 @@ export async function part(conversation: Conversation): Promise<void> {
   batch(() => {
     conversations.value = rest;
     if (current.value === conversation) show(rest.at(-1));
-    keepChannels();
+    keepPlaces();
   });
   const { outlet } = conversation;
   conversation.close("failed");
@@ -153,6 +198,8 @@ export function hurry(): void {
 /** Whoever looks away reads nothing. */
 export function looked(): void {
   if (current.value !== undefined) current.value.isRead = !document.hidden;
+  // An invitation grows old with every change of the channel's secret.
+  if (document.hidden) for (const one of conversations.value) void refreshInvite(one);
 }
 
 /** Says goodbye when the page goes away, as far as the browser lets it. */
@@ -172,8 +219,22 @@ export async function restart(): Promise<void> {
   await begin(visit.signal);
 }
 
-/** What joins may still be asked of the server: the channel behind each conversation. */
-const channels = new WeakMap<Conversation, Channel>();
+/** The channel behind a conversation, once it is joined. */
+const channels = new WeakMap<Conversation, Channel | PrivateChannel>();
+
+/** The private channel behind a conversation, once it is joined. */
+export function privateOf(conversation: Conversation): PrivateChannel | undefined {
+  const channel = channels.get(conversation);
+  return channel !== undefined && "invite" in channel ? channel : undefined;
+}
+
+/** The number that tells whether nobody stands between us and a person, in digits and in words. */
+export async function safetyOf(person: string): Promise<{ number: string; words: readonly string[] }> {
+  if (client === undefined) throw new ChatError("closed", "there is no connection");
+  const direct = client.direct(person);
+  const { safetyWords } = await import("darkchat-sdk/words");
+  return { number: await direct.safetyNumber(), words: safetyWords(await direct.safetyDigest()) };
+}
 
 function claim(name: string): void {
   ownName.value = name;
@@ -191,21 +252,72 @@ function introduce(): void {
 
 function addChannel(channel: string): Conversation {
   const id = `#${channelName(channel.trim())}`;
-  const known = conversations.value.find((one) => one.id === id);
+  return find("channel", id) ?? add(new Conversation(id, "channel", () => self));
+}
+
+function addInvite(invite: string): Conversation {
+  const known = conversations.value.find((one) => one.invite === invite);
   if (known !== undefined) return known;
-  if (conversations.value.length >= CONVERSATIONS) {
+  const added = new Conversation(newPrivate(), "private", () => self, "#private");
+  added.invite = invite;
+  return add(added);
+}
+
+function addDirect(person: string, name: string): Conversation {
+  const known = find("direct", person);
+  if (known !== undefined) return known;
+  if (!/^u[a-z2-7]{55}$/.test(person)) throw new TextError("that is no user's key");
+  const directs = conversations.value.filter(({ kind }) => kind === "direct");
+  if (directs.length >= DIRECTS) {
+    // Strangers may make as many keys as they like: the oldest conversation that we took no part in makes room.
+    const oldest = directs.find((one) => !one.isOurs);
+    if (oldest === undefined) throw new TextError(`there are ${DIRECTS} direct conversations already`);
+    conversations.value = conversations.value.filter((one) => one !== oldest);
+  }
+  return add(new Conversation(person, "direct", () => self, name));
+}
+
+function add(added: Conversation): Conversation {
+  const others = conversations.value.filter(({ kind }) => kind !== "direct");
+  if (added.kind !== "direct" && others.length >= CONVERSATIONS) {
     throw new TextError(`this page is in ${CONVERSATIONS} channels already; leave one first`);
   }
-  const added = new Conversation(id, "channel", () => self);
   conversations.value = [...conversations.value, added];
-  keepChannels();
+  keepPlaces();
   if (client !== undefined) void attach(added);
   return added;
 }
 
-function keepChannels(): void {
-  const names = conversations.value.filter(({ kind }) => kind === "channel").map(({ id }) => id);
-  remember("tab", "channels", names.length === 0 ? undefined : JSON.stringify(names));
+let privates = 0;
+
+function newPrivate(): string {
+  privates += 1;
+  return `private ${privates}`;
+}
+
+function placeOf({ kind, id }: Conversation): string {
+  if (kind === "channel") return fragmentOf(id);
+  return kind === "direct" ? `#?key=${id}` : AGAIN;
+}
+
+function keepPlaces(): void {
+  const keep = (what: string, places: (string | undefined)[]): void => {
+    const known = places.filter((place) => place !== undefined);
+    remember("tab", what, known.length === 0 ? undefined : JSON.stringify(known));
+  };
+  const of = (kind: Kind): Conversation[] => conversations.value.filter((one) => one.kind === kind);
+  keep(
+    "channels",
+    of("channel").map(({ id }) => id),
+  );
+  keep(
+    "directs",
+    of("direct").map(({ id }) => id),
+  );
+  keep(
+    "invites",
+    of("private").map(({ invite }) => invite),
+  );
 }
 
 async function begin(signal: AbortSignal): Promise<void> {
@@ -225,7 +337,18 @@ async function begin(signal: AbortSignal): Promise<void> {
     follow(state);
     if (state.name === "connected") for (const one of conversations.value) one.flush();
   });
-  connected.on("member", ({ channel }) => find(channel)?.touch());
+  connected.on("member", ({ channel, private: isPrivate }) => {
+    for (const one of conversations.value) {
+      if (one.kind === (isPrivate ? "private" : "channel") && one.title.value === channel) one.touch();
+    }
+  });
+  connected.on("invite", (invitation) => {
+    invitations.value = [...invitations.value, invitation].slice(-INVITATIONS);
+  });
+  connected.on("device", ({ user }) => {
+    find("direct", user)?.say("This person writes from a device that is new to you.");
+  });
+  void listenDirect(connected);
   connected.on("notice", ({ text }) => current.value?.say(`The server says: ${text}`));
   connected.on("warning", (warning) => warn(warningText(warning)));
   for (const one of conversations.value) void attach(one);
@@ -240,37 +363,75 @@ function ended(signal: AbortSignal): void {
 
 async function attach(conversation: Conversation): Promise<void> {
   const by = client;
-  if (by === undefined || conversation.kind !== "channel") return;
+  if (by === undefined) return;
+  if (conversation.kind === "direct") return conversation.open(directOutlet(by, conversation.id));
   conversation.state.value = "joining";
   try {
-    const channel = await by.join(conversation.id, { name: ownName.value, signal: visit.signal });
-    if (client !== by || !conversations.value.includes(conversation))
+    const channel = await enterChannel(by, conversation);
+    if (client !== by || !conversations.value.includes(conversation)) {
       return void channel.leave().catch(() => {});
+    }
     channels.set(conversation, channel);
+    conversation.title.value = channel.name;
     conversation.open(outletOf(channel));
     void listen(conversation, channel);
+    await refreshInvite(conversation);
   } catch (error) {
     if (client !== by) return;
     conversation.close("failed");
-    conversation.say(
-      `Could not join ${conversation.id}: ${errorText(error as ChatError)}. /join ${conversation.id} tries again.`,
-    );
+    const again = conversation.kind === "channel" ? ` /join ${conversation.id} tries again.` : "";
+    conversation.say(`Could not join ${conversation.title.value}: ${errorText(error)}.${again}`);
   }
+}
+
+function enterChannel(
+  by: Client,
+  { kind, id, invite, title }: Conversation,
+): Promise<Channel | PrivateChannel> {
+  const options = { name: ownName.value };
+  if (kind === "channel") return by.join(id, { ...options, signal: visit.signal });
+  return invite === undefined ? by.createPrivate(title.value, options) : by.joinPrivate(invite, options);
+}
+
+async function refreshInvite(conversation: Conversation): Promise<void> {
+  const channel = privateOf(conversation);
+  if (channel === undefined) return;
+  conversation.invite = await channel.invite().catch(() => conversation.invite);
+  keepPlaces();
 }
 
 async function listen(conversation: Conversation, channel: Channel): Promise<void> {
   for await (const item of channel) conversation.hear(item);
 }
 
+/** Direct messages, of everybody: each goes to the conversation with its person. */
+async function listenDirect(by: Client): Promise<void> {
+  for await (const item of by.inbox()) {
+    if (item.type === "missed") continue;
+    try {
+      addDirect(item.peer, item.peer === item.from ? item.name : "").hear(item);
+    } catch (error) {
+      if (!(error instanceof TextError)) throw error;
+    }
+  }
+}
+
 function outletOf(channel: Channel): Outlet {
   return {
-    send: async (text) => {
-      const { local, servers } = await channel.send(text);
-      const rest = servers === 0 ? "" : ` and ${counted(servers, "other server")}`;
-      return `Taken by the server, for ${counted(local, "other connection")}${rest}`;
-    },
+    send: async (text) => void (await channel.send(text)),
     members: () => [...channel.members()].sort(byName),
     leave: () => channel.leave(),
+  };
+}
+
+function directOutlet(by: Client, person: string): Outlet {
+  const direct = by.direct(person);
+  return {
+    send: async (text) => {
+      if (!(await direct.send(text)).received) throw new ChatError("timeout", "nobody acknowledged it");
+    },
+    members: () => [],
+    leave: () => Promise.resolve(),
   };
 }
 
@@ -278,8 +439,20 @@ function byName(a: Member, b: Member): number {
   return a.name.localeCompare(b.name) || (a.user < b.user ? -1 : 1);
 }
 
-function find(id: string): Conversation | undefined {
-  return conversations.value.find((one) => one.id === id);
+function find(kind: Kind, id: string): Conversation | undefined {
+  return conversations.value.find((one) => one.kind === kind && one.id === id);
+}
+
+/** The name that a person claims, where we have heard of them. */
+export function nameOf(person: string): string {
+  const heard = conversations.value.flatMap((one) => one.members());
+  return find("direct", person)?.title.value ?? heard.find(({ user }) => user === person)?.name ?? "";
+}
+
+/** Takes up an invitation, or puts it away. */
+export function answer(invitation: Invitation, isWanted: boolean): void {
+  invitations.value = invitations.value.filter((one) => one !== invitation);
+  if (isWanted) join(invitation.invite);
 }
 
 /** Warnings that are shown at the same time. */

@@ -19,6 +19,13 @@ export const COMMANDS: readonly Command[] = [
   { name: "join", words: "#channel", does: "join a channel, or go to it", run: join },
   { name: "part", words: "[#channel]", does: "leave a channel", run: part },
   {
+    name: "msg",
+    alias: "private",
+    words: "KEY text",
+    does: "an encrypted message to one person",
+    run: message,
+  },
+  {
     name: "name",
     alias: "nick",
     words: "NAME",
@@ -68,6 +75,12 @@ function join(rest: string): void {
   chat.join(channel);
 }
 
+function message(rest: string): void {
+  const [, person = "", text = ""] = /^(\S+)\s*(.*)$/su.exec(rest) ?? [];
+  const conversation = chat.write(person);
+  if (text !== "") chat.send(conversation, text);
+}
+
 function part(rest: string, here: Conversation): void {
   const wanted =
     rest === ""
@@ -78,7 +91,7 @@ function part(rest: string, here: Conversation): void {
 }
 
 function list(here: Conversation): void {
-  const names = chat.conversations.value.map((one) => (one === here ? `* ${one.id}` : `  ${one.id}`));
+  const names = chat.conversations.value.map((one) => `${one === here ? "*" : " "} ${one.title.value}`);
   here.say(`You are in:\n${names.join("\n")}`);
 }
 

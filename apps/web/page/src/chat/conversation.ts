@@ -1,6 +1,6 @@
 // One conversation: its lines, who is in it, what is unread, and what of ours is not sent yet. All of it is bounded.
 
-import { signal } from "@preact/signals";
+import { type Signal, signal } from "@preact/signals";
 import type { DirectMessage, Member, Message, Missed } from "darkchat-sdk";
 import { recallList, remember } from "../browser/memory.ts";
 import { errorText } from "./errors.ts";
@@ -16,9 +16,9 @@ const UNSENT = 100;
 /** What kind of conversation it is. */
 export type Kind = "channel" | "private" | "direct";
 
-/** Where messages go; resolves with a few words on what became of one. */
+/** Where messages go. */
 export interface Outlet {
-  send(text: string): Promise<string>;
+  send(text: string): Promise<void>;
   members(): Member[];
   leave(): Promise<void>;
 }
@@ -32,9 +32,13 @@ export interface Self {
 
 /** One channel or person, as this page knows it. */
 export class Conversation {
-  /** `#general`, or the key of a person. */
+  /** `#general`, the key of a person, or a number for a private channel. */
   readonly id: string;
   readonly kind: Kind;
+  /** `#general` for channels, what a person calls themselves for direct ones. */
+  readonly title: Signal<string>;
+  /** What brings us back into a private channel: a secret. */
+  invite: string | undefined;
   /** Goes up whenever lines or members changed, at most ten times a second. */
   readonly shown = signal(0);
   readonly unread = signal(0);
@@ -53,8 +57,9 @@ export class Conversation {
   #newUnread = 0;
   #newMentions = 0;
 
-  constructor(id: string, kind: Kind, self: () => Self) {
+  constructor(id: string, kind: Kind, self: () => Self, title = id) {
     this.id = id;
+    this.title = signal(title);
     this.kind = kind;
     this.#self = self;
     this.#pace = new Pace(() => this.#show());
@@ -97,6 +102,7 @@ export class Conversation {
     if (item.type === "missed") return this.say(missedText(item));
     const self = this.#self();
     const line = spoken(item, self.id, self.mentions);
+    if (item.type === "direct" && !line.isMine) this.title.value = item.name;
     this.#add(line);
     if (this.#isRead || line.isMine) return;
     this.seenUntil ??= line.key;
@@ -127,6 +133,11 @@ export class Conversation {
   retry(line: Spoken, isConnected: boolean): void {
     this.discard(line);
     this.send(line.text, isConnected);
+  }
+
+  /** Whether we have written here: what the user began is not put away for a stranger's sake. */
+  get isOurs(): boolean {
+    return this.#isRead || this.#lines.some((line) => line.is === "spoken" && line.isMine);
   }
 
   /** Forgets a message that was not sent. */
@@ -185,7 +196,8 @@ export class Conversation {
     if (outlet === undefined) return;
     this.#fate(line, { is: "sending" });
     try {
-      this.#fate(line, { is: "sent", note: await outlet.send(line.text) });
+      await outlet.send(line.text);
+      this.#fate(line, { is: "sent" });
     } catch (error) {
       this.#fate(line, { is: "failed", why: errorText(error) });
     }

@@ -8,7 +8,7 @@ export type Fate =
   /** It waits for the connection. */
   | { readonly is: "waiting" }
   | { readonly is: "sending" }
-  | { readonly is: "sent"; readonly note: string }
+  | { readonly is: "sent" }
   | { readonly is: "failed"; readonly why: string };
 
 /** A message, from anybody. */
@@ -87,6 +87,8 @@ export function missedText({ count, cause }: Missed): string {
 
 /** The longest text that a message may have, in bytes. */
 export const TEXT_MOST = 65_536;
+/** The same for direct messages. */
+export const DIRECT_MOST = 57_344;
 
 /** Why a text cannot be sent, or nothing. */
 export function tooLong(text: string, most: number = TEXT_MOST): string | undefined {

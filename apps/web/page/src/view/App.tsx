@@ -3,12 +3,12 @@
 import { useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { conversations, current, screen } from "../chat/chat.ts";
-import { cleanName } from "../text/clean.ts";
 import { Bar } from "./Bar.tsx";
 import { Channels } from "./Channels.tsx";
 import { Composer } from "./Composer.tsx";
 import { drawer, Header, openDrawer } from "./Header.tsx";
 import { Members } from "./Members.tsx";
+import { titleText } from "./Name.tsx";
 import { Open } from "./Open.tsx";
 import { Timeline } from "./Timeline.tsx";
 import { Welcome } from "./Welcome.tsx";
@@ -54,5 +54,5 @@ function titleOf(): string {
   const here = current.value;
   if (here === undefined) return "darkchat";
   const unread = conversations.value.reduce((sum, one) => sum + one.unread.value, 0);
-  return `${unread === 0 ? "" : `(${unread}) `}${cleanName(here.id)} · darkchat`;
+  return `${unread === 0 ? "" : `(${unread}) `}${titleText(here)} · darkchat`;
 }

@@ -3,9 +3,10 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { hurry, warnings } from "../chat/chat.ts";
+import { answer, hurry, invitations, nameOf, warnings } from "../chat/chat.ts";
 import { type Reach, reach } from "../chat/reach.ts";
 import { cleanName } from "../text/clean.ts";
+import { Name } from "./Name.tsx";
 
 /** A connection that takes longer is worth a word, in milliseconds. */
 const SLOW_MS = 1_500;
@@ -41,6 +42,22 @@ export function Bar(): JSX.Element {
           </>
         )}
       </div>
+      {invitations.value.map((one) => (
+        <div class="bar invitation" role="alert" key={one.invite}>
+          <p>
+            <bdi>{cleanName(one.name)}</bdi> is private, and <Name user={one.from} name={nameOf(one.from)} />{" "}
+            invites you.
+          </p>
+          <span class="buttons">
+            <button type="button" onClick={() => answer(one, true)}>
+              Accept
+            </button>
+            <button type="button" onClick={() => answer(one, false)}>
+              Refuse
+            </button>
+          </span>
+        </div>
+      ))}
       {warnings.value.map((warning) => (
         <div class="bar warning" role="alert" key={warning}>
           <p>{warning}</p>

@@ -6,30 +6,32 @@ import { conversations, current, ownId, ownName, recovery, show } from "../chat/
 import type { Conversation } from "../chat/conversation.ts";
 import { cleanName } from "../text/clean.ts";
 import { counted } from "../text/format.ts";
-import { openDrawer } from "./Header.tsx";
+import { openDrawer, Sign } from "./Header.tsx";
 import { Logo } from "./Logo.tsx";
 import { Name, Picture } from "./Name.tsx";
 import { opened } from "./Open.tsx";
 
 /** The channels, a way to more of them, and the user's own corner. */
 export function Channels(): JSX.Element {
+  const directs = conversations.value.filter(({ kind }) => kind === "direct");
+  const channels = conversations.value.filter(({ kind }) => kind !== "direct");
   return (
     <nav class="column channels" data-region="channels" aria-label="Conversations" onKeyDown={closeByEscape}>
       <p class="brand">
         <Logo /> darkchat
       </p>
       <div class="scroll">
-        <h2 id="channels-title">Channels</h2>
-        <ul aria-label="Channels">
-          {conversations.value.map((one) => (
-            <li key={one.id}>
-              <Entry conversation={one} />
-            </li>
-          ))}
-        </ul>
+        <h2>Channels</h2>
+        <List label="Channels" of={channels} />
         <button type="button" class="entry more" onClick={() => (opened.value = { is: "add" })}>
           <span aria-hidden="true">+</span> Add another
         </button>
+        {directs.length > 0 && (
+          <>
+            <h2>Direct messages</h2>
+            <List label="Direct messages" of={directs} />
+          </>
+        )}
       </div>
       <Offer />
       <button type="button" class="entry own" onClick={() => (opened.value = { is: "settings" })}>
@@ -40,6 +42,18 @@ export function Channels(): JSX.Element {
         </span>
       </button>
     </nav>
+  );
+}
+
+function List({ label, of }: { label: string; of: readonly Conversation[] }): JSX.Element {
+  return (
+    <ul aria-label={label}>
+      {of.map((one) => (
+        <li key={one.id}>
+          <Entry conversation={one} />
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -58,7 +72,19 @@ function Entry({ conversation }: { conversation: Conversation }): JSX.Element {
       aria-current={isCurrent ? "true" : undefined}
       onClick={go}
     >
-      <bdi class="label">{cleanName(conversation.id)}</bdi>
+      {conversation.kind === "direct" ? (
+        <span class="label">
+          <Name user={conversation.id} name={conversation.title.value} />
+        </span>
+      ) : (
+        <bdi class="label">{cleanName(conversation.title.value)}</bdi>
+      )}
+      {conversation.kind === "private" && (
+        <>
+          <Sign path="M5 9h10v8H5zM7 9V6a3 3 0 0 1 6 0v3" />
+          <span class="unseen"> private</span>
+        </>
+      )}
       {unread > 0 && (
         <span class={`count${mentions > 0 ? " mentioned" : ""}`}>
           <span aria-hidden="true">{mentions > 0 ? `@${short(mentions)}` : short(unread)}</span>

@@ -6,9 +6,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { send } from "../chat/chat.ts";
 import { type Command, matching, run } from "../chat/commands.ts";
 import type { Conversation } from "../chat/conversation.ts";
-import { TEXT_MOST, tooLong } from "../chat/line.ts";
-import { cleanName } from "../text/clean.ts";
+import { DIRECT_MOST, TEXT_MOST, tooLong } from "../chat/line.ts";
 import { byteLength, counted } from "../text/format.ts";
+import { titleText } from "./Name.tsx";
 
 /** How near to the limit the remaining bytes are shown. */
 const NEAR = 2_048;
@@ -63,7 +63,7 @@ export function Composer({ conversation }: { conversation: Conversation }): JSX.
           ref={field}
           aria-label="Message"
           aria-describedby="composer-problem"
-          placeholder={`Message ${cleanName(conversation.id)}`}
+          placeholder={`Message ${titleText(conversation)}`}
           rows={1}
           value={text}
           onInput={(event: TargetedInputEvent<HTMLTextAreaElement>) => write(event.currentTarget.value)}
@@ -83,7 +83,7 @@ export function Composer({ conversation }: { conversation: Conversation }): JSX.
         </button>
       </div>
       <p id="composer-problem" class="problem" role="alert">
-        {problem.value === "" ? roomLeft(text.value) : problem}
+        {problem.value === "" ? roomLeft(text.value, mostOf(conversation)) : problem}
       </p>
     </form>
   );
@@ -93,17 +93,21 @@ export function Composer({ conversation }: { conversation: Conversation }): JSX.
 function say(conversation: Conversation, typed: string): string | undefined {
   if (typed.startsWith("/") && !typed.startsWith("//")) return sentence(run(typed.trimEnd(), conversation));
   const text = typed.startsWith("//") ? typed.slice(1) : typed;
-  return sentence(tooLong(text) ?? send(conversation, text));
+  return sentence(tooLong(text, mostOf(conversation)) ?? send(conversation, text));
 }
 
 function sentence(words: string | undefined): string | undefined {
   return words === undefined ? undefined : `Not sent: ${words}.`;
 }
 
-function roomLeft(text: string): string {
+function mostOf({ kind }: Conversation): number {
+  return kind === "direct" ? DIRECT_MOST : TEXT_MOST;
+}
+
+function roomLeft(text: string, most: number): string {
   // A character has at most three bytes for each of its code units.
-  if (text.length * 3 < TEXT_MOST - NEAR) return "";
-  const left = TEXT_MOST - byteLength(text);
+  if (text.length * 3 < most - NEAR) return "";
+  const left = most - byteLength(text);
   if (left >= NEAR) return "";
   return left >= 0 ? `Room for ${counted(left, "byte")} more` : `${counted(-left, "byte")} too long`;
 }

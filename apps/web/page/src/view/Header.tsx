@@ -2,11 +2,13 @@
 
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
+import { comparedOn } from "../browser/compared.ts";
 import { part } from "../chat/chat.ts";
 import type { Conversation } from "../chat/conversation.ts";
-import { cleanName } from "../text/clean.ts";
 import { counted } from "../text/format.ts";
 import { focusComposer } from "./focus.ts";
+import { Name, titleText } from "./Name.tsx";
+import { opened } from "./Open.tsx";
 
 /** The drawer that is open; on a wide page both columns are always there. */
 export const drawer = signal<"none" | "channels" | "members">("none");
@@ -20,11 +22,10 @@ export function openDrawer(which: "none" | "channels" | "members"): void {
   );
 }
 
-/** The channel's name, and how many are here. */
+/** What it is called, who is here, and what can be done about it. */
 export function Header({ conversation }: { conversation: Conversation }): JSX.Element {
-  const isJoined = conversation.state.value === "joined";
+  const { kind, id } = conversation;
   conversation.shown.value;
-  const count = conversation.members().length + 1;
   return (
     <header class="header">
       <button
@@ -34,24 +35,33 @@ export function Header({ conversation }: { conversation: Conversation }): JSX.El
         aria-expanded={drawer.value === "channels"}
         onClick={() => openDrawer("channels")}
       >
-        <svg viewBox="0 0 20 20" aria-hidden="true">
-          <path d="M3 5h14M3 10h14M3 15h9" />
-        </svg>
+        <Sign path="M3 5h14M3 10h14M3 15h9" />
       </button>
       <h1>
-        <bdi>{cleanName(conversation.id)}</bdi>
+        {kind === "direct" ? (
+          <Name user={id} name={conversation.title.value} />
+        ) : (
+          <bdi>{titleText(conversation)}</bdi>
+        )}
       </h1>
-      <p class="here">{isJoined ? `${counted(count, "person", "people")} here` : stateText(conversation)}</p>
+      <p class="here">{stateText(conversation)}</p>
+      {kind === "direct" && (
+        <button type="button" class="act" onClick={() => (opened.value = { is: "compare", user: id })}>
+          Compare keys
+        </button>
+      )}
+      {kind === "private" && (
+        <button type="button" class="act" onClick={() => (opened.value = { is: "invite", conversation })}>
+          Invite
+        </button>
+      )}
       <button
         type="button"
         class="icon"
-        aria-label="Leave this channel"
-        title="Leave this channel"
+        aria-label={kind === "direct" ? "Close this conversation" : "Leave this channel"}
         onClick={() => void part(conversation)}
       >
-        <svg viewBox="0 0 20 20" aria-hidden="true">
-          <path d="M8 3H4v14h4M12 6l4 4-4 4M16 10H8" />
-        </svg>
+        <Sign path="M8 3H4v14h4M12 6l4 4-4 4M16 10H8" />
       </button>
       <button
         type="button"
@@ -60,14 +70,28 @@ export function Header({ conversation }: { conversation: Conversation }): JSX.El
         aria-expanded={drawer.value === "members"}
         onClick={() => openDrawer("members")}
       >
-        <svg viewBox="0 0 20 20" aria-hidden="true">
-          <path d="M7.5 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM2 17c0-3 2.5-4.5 5.5-4.5S13 14 13 17M13 4.3a3 3 0 0 1 0 5.4M15 12.8c2 .6 3 2 3 4.2" />
-        </svg>
+        <Sign path="M7.5 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM2 17c0-3 2.5-4.5 5.5-4.5S13 14 13 17M13 4.3a3 3 0 0 1 0 5.4M15 12.8c2 .6 3 2 3 4.2" />
       </button>
     </header>
   );
 }
 
+/** A drawing of a few lines. */
+export function Sign({ path }: { path: string }): JSX.Element {
+  return (
+    <svg viewBox="0 0 20 20" aria-hidden="true">
+      <path d={path} />
+    </svg>
+  );
+}
+
 function stateText(conversation: Conversation): string {
-  return conversation.state.value === "joining" ? "joining…" : "not joined";
+  const { kind, id, state } = conversation;
+  if (state.value !== "joined") return state.value === "joining" ? "joining…" : "not joined";
+  if (kind === "direct") {
+    const day = comparedOn(id);
+    return `End-to-end encrypted${day === undefined ? "" : `, number compared ${day}`}`;
+  }
+  const here = `${counted(conversation.members().length + 1, "person", "people")} here`;
+  return kind === "private" ? `Private · ${here}` : here;
 }

@@ -54,7 +54,7 @@ export class LineView extends Component<Props> {
 function Message(props: { line: Spoken; follows: boolean; conversation: Conversation }): JSX.Element {
   const { line, follows, conversation } = props;
   const open = (): void => {
-    opened.value = { is: "person", user: line.from, name: line.name };
+    opened.value = { is: "person", user: line.from, name: line.name, conversation };
   };
   const classes = ["line", follows && "follows", line.mentionsMe && "to-me", line.fate?.is ?? ""];
   return (

@@ -10,7 +10,10 @@ import { opened } from "./Open.tsx";
 /** We first, then everybody who was heard of in the last minutes. */
 export function Members({ conversation }: { conversation: Conversation }): JSX.Element {
   conversation.shown.value;
-  const members = conversation.members();
+  const isDirect = conversation.kind === "direct";
+  const members = isDirect
+    ? [{ user: conversation.id, name: conversation.title.value }]
+    : conversation.members();
   const all = ownId.value === "" ? members : [{ user: ownId.value, name: ownName.value }, ...members];
   return (
     <aside class="column members" data-region="members" aria-label="Who is here" onKeyDown={closeByEscape}>
@@ -18,7 +21,11 @@ export function Members({ conversation }: { conversation: Conversation }): JSX.E
       <ul class="scroll" aria-label="Members">
         {all.map(({ user, name }) => (
           <li key={user}>
-            <button type="button" class="entry" onClick={() => (opened.value = { is: "person", user, name })}>
+            <button
+              type="button"
+              class="entry"
+              onClick={() => (opened.value = { is: "person", user, name, conversation })}
+            >
               <Picture user={user} />
               <span class="who">
                 <Name user={user} name={name} />

@@ -2,6 +2,7 @@
 
 import { markOf } from "darkchat-sdk";
 import type { JSX } from "preact";
+import type { Conversation } from "../chat/conversation.ts";
 import { cleanName } from "../text/clean.ts";
 
 /** `NAME~MARK`; the name cannot reorder what stands around it. */
@@ -17,6 +18,11 @@ export function Name({ user, name }: { user: string; name: string }): JSX.Elemen
 /** The same as plain text, for labels. */
 export function nameText(user: string, name: string): string {
   return `${cleanName(name)}~${markOf(user)}`;
+}
+
+/** What a conversation is called, as plain text. */
+export function titleText({ kind, id, title }: Conversation): string {
+  return kind === "direct" ? nameText(id, title.value) : cleanName(title.value);
 }
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz234567";

@@ -11,7 +11,7 @@ import { chooseTheme, THEMES, theme } from "../browser/theme.ts";
 import { hurry, ownId, ownName, quit, recovery, rename, restart } from "../chat/chat.ts";
 import { reach } from "../chat/reach.ts";
 import { Dialog } from "./Dialog.tsx";
-import { closeDialog, Key } from "./Open.tsx";
+import { Copied, closeDialog } from "./Open.tsx";
 
 /** The settings. */
 export function Settings(): JSX.Element {
@@ -93,7 +93,7 @@ function OwnKey(): JSX.Element {
   return (
     <section>
       <h3>Your key</h3>
-      <Key text={ownId.value} />
+      <Copied text={ownId.value} />
       {secret === undefined ? (
         <p class="small">It is locked away in this browser, where no script can read it again.</p>
       ) : (

@@ -5,9 +5,9 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../chat/conversation.ts";
 import type { Line } from "../chat/line.ts";
-import { cleanName } from "../text/clean.ts";
 import { counted, dayOf } from "../text/format.ts";
 import { LineView } from "./Line.tsx";
+import { titleText } from "./Name.tsx";
 
 /** Lines that are in the document while the newest are shown; scrolling up brings the rest. */
 const RECENT = 200;
@@ -23,6 +23,7 @@ export function Timeline({ conversation }: { conversation: Conversation }): JSX.
   const seen = useRef(0);
   const scrolled = useRef(true);
   conversation.shown.value;
+  const isDirect = conversation.kind === "direct";
   const { lines } = conversation;
   const last = lines.at(-1)?.key ?? 0;
   if (isAtEnd.value) seen.current = last;
@@ -56,7 +57,7 @@ export function Timeline({ conversation }: { conversation: Conversation }): JSX.
         ref={log}
         class="log"
         role="log"
-        aria-label={`Messages in ${cleanName(conversation.id)}`}
+        aria-label={`Messages ${isDirect ? "with" : "in"} ${titleText(conversation)}`}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be in reach of the keyboard.
         tabIndex={0}
         data-first
@@ -64,8 +65,9 @@ export function Timeline({ conversation }: { conversation: Conversation }): JSX.
       >
         {lines.length === 0 && (
           <p class="empty">
-            Nothing here yet. Servers store nothing, so a channel begins when you come: what was said before
-            is known to those who heard it.
+            {isDirect
+              ? "Nothing here yet. Only this person can read what you write, and it arrives while they are online."
+              : "Nothing here yet. Servers store nothing: a channel begins when you come."}
           </p>
         )}
         {shown.map((line, at) => (

@@ -1,0 +1,124 @@
+// Direct messages and private channels, between windows and with the SDK outside of a browser.
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { isPossible, log, say, screenshot, World } from "./world.ts";
+
+describe.skipIf(!isPossible)("sealed conversations", () => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await World.start();
+  });
+  afterEach(async () => {
+    await world.clear();
+    expect(world.complaints.splice(0)).toEqual([]);
+  });
+  afterAll(() => world?.stop());
+
+  test("direct messages both ways, and the same number and words on both sides", async () => {
+    const ann = await world.enter("ann");
+    const bob = await world.enter("bob");
+    const member = ann
+      .getByRole("list", { name: "Members", exact: true })
+      .getByRole("button", { name: /^bob~/ });
+    await member.click();
+    await ann.getByRole("button", { name: "Write directly" }).click();
+    await say(ann, "for your eyes only");
+    const entry = bob.getByRole("list", { name: "Direct messages" }).getByRole("button", { name: /^ann~/ });
+    await expect.poll(() => entry.textContent()).toContain("1 unread message");
+    await entry.click();
+    await bob
+      .getByRole("log", { name: /^Messages with ann~/ })
+      .getByText("for your eyes only")
+      .waitFor();
+    await say(bob, "and the answer");
+    const annLog = ann.getByRole("log", { name: /^Messages with bob~/ });
+    await annLog.getByText("and the answer").waitFor();
+    await expect.poll(() => annLog.getByText("sending…").count()).toBe(0);
+    expect(await annLog.getByText("Not sent").count()).toBe(0);
+    await screenshot(ann, "direct");
+    const numbers = [];
+    for (const page of [ann, bob]) {
+      await page.getByRole("button", { name: "Compare keys" }).click();
+      await page.getByText(/^(\d{5} ?){6}$/).waitFor();
+      const words = await page.getByRole("dialog").getByRole("listitem").allTextContents();
+      expect(words).toHaveLength(8);
+      numbers.push([await page.getByText(/^(\d{5} ?){6}$/).textContent(), ...words].join(" "));
+    }
+    expect(numbers[0]).toBe(numbers[1]);
+    await screenshot(ann, "compare");
+    await ann.getByRole("button", { name: "They are the same" }).click();
+    await ann.getByRole("button", { name: "Close", exact: true }).click();
+    await ann.getByText(/End-to-end encrypted, number compared \d{4}-\d\d-\d\d/).waitFor();
+  });
+
+  test("with somebody outside of a browser, by a command with a key", async () => {
+    const page = await world.enter("ann");
+    const bot = await world.client("bot");
+    const reader = bot.inbox()[Symbol.asyncIterator]();
+    await say(page, `/msg ${bot.id} hello bot`);
+    const { value } = await reader.next();
+    expect(value).toMatchObject({ type: "direct", text: "hello bot", name: "ann" });
+    expect(await bot.direct(value.from).send("hello page")).toMatchObject({ received: true });
+    await page
+      .getByRole("log", { name: /^Messages with bot~/ })
+      .getByText("hello page")
+      .waitFor();
+  });
+
+  test("nobody there: it says so, and it can be tried again", async () => {
+    const page = await world.enter("ann");
+    const bot = await world.client("bot");
+    const key = bot.id;
+    await bot.close();
+    await say(page, `/msg ${key} anybody?`);
+    await page.getByText("Not sent: nobody received it: the person is not online.").waitFor();
+    await page.getByRole("button", { name: "Try again" }).waitFor();
+  });
+
+  test("a private channel by its link, also after a reload", async () => {
+    const ann = await world.enter("ann");
+    await ann.getByRole("button", { name: "Add another" }).click();
+    await ann.getByRole("dialog").getByLabel("Channel", { exact: true }).fill("secret");
+    await ann.getByRole("checkbox", { name: "Private: make a new one" }).check();
+    await ann.getByRole("button", { name: "Join", exact: true }).click();
+    await ann.getByText("Private · 1 person here").waitFor();
+    expect(new URL(ann.url()).hash).not.toContain("secret");
+    await ann.getByRole("button", { name: "Invite" }).click();
+    const code = ann.getByRole("dialog").getByText("#dchat-invite-1:");
+    const link = (await code.textContent()) ?? "";
+    await screenshot(ann, "invite");
+    await ann.getByRole("button", { name: "Close", exact: true }).click();
+    expect(link.startsWith(world.front.url)).toBe(true);
+
+    const bob = await world.open(undefined, link.slice(world.front.url.length));
+    await bob.getByText(/Private · \d/).waitFor();
+    // The secret does not stay in the address.
+    expect(bob.url()).not.toContain("dchat-invite");
+    await say(bob, "in by the link");
+    await log(ann, "#secret").getByText("in by the link").waitFor();
+    await screenshot(ann, "private");
+    await bob.reload();
+    await bob.getByText(/Private · \d/).waitFor();
+    await say(ann, "welcome back");
+    await log(bob, "#secret").getByText("welcome back").waitFor();
+  });
+
+  test("an invitation by direct message is taken up only when the user says so", async () => {
+    const page = await world.enter("ann");
+    const own = page.getByRole("list", { name: "Members", exact: true }).getByRole("button").first();
+    await own.click();
+    const key = (await page.getByRole("dialog").locator("code").textContent()) ?? "";
+    await page.getByRole("button", { name: "Close", exact: true }).click();
+    const bot = await world.client("bot");
+    const channel = await bot.createPrivate("den");
+    expect(await channel.inviteTo(key)).toEqual({ received: true });
+    await page.getByText(/#den is private, and .* invites you\./).waitFor();
+    expect(await page.getByRole("list", { name: "Channels", exact: true }).getByText("#den").count()).toBe(0);
+    await screenshot(page, "invitation");
+    await page.getByRole("button", { name: "Accept" }).click();
+    await page.getByText(/Private · \d/).waitFor();
+    await channel.send("glad you came");
+    await log(page, "#den").getByText("glad you came").waitFor();
+  });
+});
