@@ -9,19 +9,23 @@ export function saveFile(name: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 0);
 }
 
-const OWN = ["index.html", "page.js", "page.css"];
+/** The files that the page is made of, sorted by name. */
+const OWN = ["icon.svg", "index.html", "noble.js", "page.css", "page.js", "words.js"];
 
-/** The SHA-256 of this page's files one after the other, in hexadecimal; nothing where it cannot be computed. */
+/** The hash by which servers name this page: of the list that `sha256sum` makes of its files. Nothing where unknown. */
 export async function pageHash(): Promise<string | undefined> {
   try {
-    const files = OWN.map(async (name) => {
-      const answer = await fetch(new URL(name === "index.html" ? "." : name, location.href));
-      return new Uint8Array(await answer.arrayBuffer());
+    const lines = OWN.map(async (name) => {
+      const file = await fetch(new URL(name === "index.html" ? "." : name, location.href));
+      return `${await sha256(await file.arrayBuffer())}  ${name}\n`;
     });
-    const all = new Blob(await Promise.all(files));
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await all.arrayBuffer()));
-    return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return await sha256(new TextEncoder().encode((await Promise.all(lines)).join("")));
   } catch {
     return undefined;
   }
+}
+
+async function sha256(bytes: BufferSource): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { folder, startServer, stop } from "../../../sdk/test/interop/programs.ts";
+import { pageSha256 } from "./serve.ts";
 import { isPossible, log, say, screenshot, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("the page", () => {
@@ -169,6 +170,12 @@ describe.skipIf(!isPossible)("the page", () => {
     await field.fill("/jion #x");
     await field.press("Enter");
     await page.getByText("unknown command /jion; did you mean /join?").waitFor();
+  });
+
+  test("the page names itself as servers do: by the hash of the list of its files", async () => {
+    const page = await world.enter("ann");
+    await page.getByRole("button", { name: /settings/ }).click();
+    await page.getByText(pageSha256()).waitFor();
   });
 
   test("the recovery file of a new key brings it to another browser", async () => {

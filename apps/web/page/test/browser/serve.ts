@@ -1,7 +1,8 @@
 // Serves the built page as a proxy in front of darkchatd would: on a sub-path, with the policy of the page, and the
 // WebSocket passed through.
 
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -17,6 +18,15 @@ const FILES: ReadonlyMap<string, string> = new Map([
   ["page.css", "text/css; charset=utf-8"],
   ["icon.svg", "image/svg+xml"],
 ]);
+
+/** What names the page: the hash of the list that `sha256sum` makes of its files. */
+export function pageSha256(): string {
+  const sha256 = (bytes: string | Buffer): string => createHash("sha256").update(bytes).digest("hex");
+  const lines = readdirSync(ASSETS)
+    .sort()
+    .map((name) => `${sha256(readFileSync(ASSETS + name))}  ${name}\n`);
+  return sha256(lines.join(""));
+}
 
 /** What the page must live with. */
 export const POLICY =
