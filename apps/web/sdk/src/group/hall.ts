@@ -19,6 +19,10 @@ const ASK_MS = 2_000;
 /** How long those who were told may take to come, as a join may take to spread, and how often we look. */
 const ARRIVAL_MS = 3_000;
 const LOOK_MS = 50;
+/** A secret serves so long while an administrator is there to change it, and up to an hour more, so that of several
+ * only one does. */
+const WEEK_MS = 7 * 24 * 3_600_000;
+const SPREAD_MS = 3_600_000;
 /** Rekeys that are kept to be passed on to members who were away. */
 const REKEYS = 16;
 
@@ -65,6 +69,7 @@ export class Hall {
   readonly #rekeys: KnownRekey[] = [];
   #current: Chamber;
   #isOver = false;
+  #stopWeek = (): void => {};
 
   private constructor(parts: HallParts, name: string, claimed: string, servers: string[], current: Chamber) {
     this.label = `#${name}`;
@@ -86,6 +91,7 @@ export class Hall {
       hall?.moved(generation, author, content),
     );
     hall = new Hall(parts, name, claimed, servers, opened);
+    hall.#plan();
     return hall;
   }
 
@@ -157,6 +163,7 @@ export class Hall {
   /** Leaves all generations and forgets their secrets. */
   async leave(): Promise<void> {
     this.#isOver = true;
+    this.#stopWeek();
     await Promise.all(this.#chambers().map((chamber) => this.#close(chamber)));
   }
 
@@ -196,6 +203,18 @@ export class Hall {
     return { told, away };
   }
 
+  /** Once a week the secret changes, if an administrator is there. */
+  #plan(): void {
+    const { clock, signer } = this.#parts;
+    const { generation } = this.#current;
+    this.#stopWeek();
+    if (!generation.isAdmin(signer.publicKey)) return;
+    const left = Math.max(0, generation.facts.startMs + WEEK_MS - clock.wall());
+    this.#stopWeek = clock.after(left + Math.random() * SPREAD_MS, () => {
+      void this.change([], "").catch(() => {});
+    });
+  }
+
   /** Waits a while for those who know the way: what is said before they have come, they do not hear. */
   async #arrival(told: Bytes[]): Promise<void> {
     const { suite, clock } = this.#parts;
@@ -227,6 +246,7 @@ export class Hall {
     if (isSuccessor && isHere) {
       this.#retire(this.#current);
       this.#current = chamber;
+      this.#plan();
       this.#parts.events.moved();
     } else {
       this.#retire(chamber);

@@ -142,7 +142,10 @@ export class Privates {
 
   /** Everything ends. */
   close(): void {
-    for (const queue of this.#channels.values()) queue.end();
+    for (const [hall, queue] of this.#channels) {
+      void hall.leave();
+      queue.end();
+    }
     this.#channels.clear();
   }
 

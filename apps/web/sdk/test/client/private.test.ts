@@ -174,3 +174,23 @@ test("an hour later the same people still talk, and an old invitation opens the 
   expect(texts(items)).toEqual(["one", "two", "three"]);
   expect(texts(eves)).toEqual(["three"]);
 });
+
+test("a secret that is a week old is changed by an administrator who is there", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob] = people;
+  const garden = await ann.createPrivate("garden", { admins: [bob.id] });
+  const link = await garden.invite();
+  // A week passes at once, and with it the life of everybody's bundle.
+  clock.wallStart += 7 * 24 * 3_600_000;
+  for (const session of [...server.sessions]) session.cut();
+  await clock.pass(2_000);
+  const bobs = await bob.joinPrivate(link);
+  const items = heard(garden);
+  expect(bobs.generation).toBe(0);
+  // Who else is there shows by what they say.
+  await during(clock, garden.send("I am here"));
+  await clock.pass(3_605_000);
+  expect([garden.generation, bobs.generation]).toEqual([1, 1]);
+  await during(clock, bobs.send("with a new secret"));
+  expect(texts(items)).toEqual(["missed: reconnect", "with a new secret"]);
+});
