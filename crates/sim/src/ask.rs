@@ -5,7 +5,7 @@ use crate::world::World;
 use crate::{Client, Server, millis};
 use darkchat_client::session;
 use darkchat_node::{DroppedFor, NetworkMap, Stats, Trace};
-use darkchat_proto::{Have, ServerId, Time};
+use darkchat_proto::{Have, ServerId, Time, UserId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ impl World {
     #[must_use]
     pub fn map(&mut self, server: Server) -> Option<NetworkMap> {
         self.hosts[server.0].node.as_mut().map(|node| node.map())
+    }
+
+    /// The key of a program's user.
+    #[must_use]
+    pub fn user(&self, client: Client) -> UserId {
+        self.users[client.0].id()
     }
 
     /// The key of a server.

@@ -284,6 +284,9 @@ impl World {
 
     pub(crate) fn note_client_event(&mut self, client: usize, event: session::Event) {
         let now = self.now;
+        if self.talk_event(client, &event) {
+            return;
+        }
         match event {
             session::Event::State(state) => {
                 let user = &mut self.users[client];

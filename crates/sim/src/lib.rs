@@ -25,6 +25,7 @@
 mod actors;
 mod ask;
 mod check;
+mod direct;
 mod faults;
 mod hostile;
 pub mod mesh;

@@ -196,6 +196,7 @@ impl World {
 
     /// Writes at an end.
     pub(crate) fn write(&mut self, connection: usize, end: usize, run: Bytes) {
+        self.look_through(self.connections[connection].ends[end].who, &run);
         self.connections[connection].pipes[end].write(run);
         self.pump(connection, end);
     }

@@ -169,8 +169,12 @@ impl World {
         let device = DeviceId::new(*self.rng.seed().first_chunk().unwrap_or(&[0; 16]));
         let seed = self.rng.seed();
         let servers = servers.iter().map(|server| self.client_addr(server.0)).collect();
-        let config =
-            session::Config { servers, persist: true, reachable: false, ..session::Config::default() };
+        let config = session::Config {
+            servers,
+            persist: true,
+            reachable: self.signing == crate::Signing::Real,
+            ..session::Config::default()
+        };
         let user = UserId::new(signer.public());
         self.users.push(User {
             session: Session::new(user, device, config, seed),

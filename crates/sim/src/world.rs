@@ -2,6 +2,7 @@
 
 use crate::actors::{EPOCH_MS, Host, User};
 use crate::check::Check;
+use crate::direct::Talks;
 use crate::hostile::Stranger;
 use crate::rng::Rng;
 use crate::task::Task;
@@ -134,6 +135,7 @@ pub struct World {
     /// The mean latency of a new connection.
     pub(crate) latency: Duration,
     pub(crate) check: Check,
+    pub(crate) talks: Talks,
     replay: &'static str,
 }
 
@@ -168,6 +170,7 @@ impl World {
             resumes: true,
             latency: Duration::from_millis(8),
             check: Check::new(),
+            talks: Talks::default(),
             replay: "",
         }
     }

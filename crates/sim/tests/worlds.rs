@@ -8,7 +8,7 @@ const SEEDS: u64 = 200;
 /// Runs these seeds, and some of them twice.
 #[expect(clippy::print_stdout, reason = "how much was simulated is worth a line")]
 fn run_all(seeds: impl Iterator<Item = u64>) {
-    let (mut worlds, mut steps, mut judged) = (0, 0, 0);
+    let (mut worlds, mut steps, mut judged, mut talks) = (0, 0, 0, 0);
     for seed in seeds {
         let outcome = run(seed, Size::default(), false);
         if seed % 40 < 2 {
@@ -18,9 +18,11 @@ fn run_all(seeds: impl Iterator<Item = u64>) {
         worlds += 1;
         steps += outcome.steps;
         judged += outcome.judged;
+        talks += outcome.talks;
     }
-    println!("{worlds} worlds, {steps} steps, {judged} promised deliveries");
+    println!("{worlds} worlds, {steps} steps, {judged} promised deliveries, {talks} direct messages");
     assert!(judged > worlds * 100, "too little was promised to mean anything: {judged}");
+    assert!(talks > 50, "hardly anybody talked with anybody: {talks}");
 }
 
 #[test]
