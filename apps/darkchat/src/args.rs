@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 /// Flags that may stand before or after the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The server: [tcp://|ws://][KEY@]HOST[:PORT]; more after commas are tried in turn.
+    /// The server: [tcp://|ws://|wss://][KEY@]HOST[:PORT]; more after commas are tried in turn.
     #[arg(
         long,
         value_name = "ADDR",
@@ -29,6 +29,10 @@ pub(crate) struct Global {
         value_delimiter = ','
     )]
     pub(crate) server: Vec<ServerAddr>,
+    /// Believe these certificates under wss:// instead of those that the system trusts: a PEM file with authorities, or
+    /// with the server's own.
+    #[arg(long, value_name = "FILE", global = true, env = "DARKCHAT_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// The key file; identity.key in the folder of darkchat if not given, made when missing.
     #[arg(long, value_name = "FILE", global = true, env = "DARKCHAT_IDENTITY", conflicts_with = "ephemeral")]
     pub(crate) identity: Option<PathBuf>,

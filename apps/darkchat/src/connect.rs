@@ -7,7 +7,7 @@ use darkchat_client::{Builder, Client, Fault, Note, Notes};
 use darkchat_crypto::system;
 use darkchat_proto::ServerAddr;
 use darkchat_transport_tcp::Tcp;
-use darkchat_transport_ws::Ws;
+use darkchat_transport_ws::{Trust, Ws};
 use futures_util::StreamExt as _;
 
 /// For a command that sends and ends: a lost connection is its failure.
@@ -29,7 +29,7 @@ async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Re
     let identity = id::load(global)?;
     let mut builder = Client::builder(identity)
         .transport(Tcp::default())
-        .transport(Ws::default())
+        .transport(websockets(global)?)
         .name(global.name.clone())
         .network(global.network.clone());
     if let Some(folder) = system::state_folder() {
@@ -47,6 +47,17 @@ async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Re
         tokio::spawn(tell(client.notes()));
     }
     Ok(client)
+}
+
+/// Under `wss` believes whom the system trusts, or the chosen certificates.
+fn websockets(global: &Global) -> Result<Ws, Failure> {
+    let Some(path) = &global.tls_ca else { return Ok(Ws::default()) };
+    let about = |error: &dyn std::fmt::Display| {
+        Failure::new(What::Io, format!("cannot use the certificates in {}: {error}", path.display()))
+    };
+    let pem = std::fs::read(path).map_err(|error| about(&error))?;
+    let trust = Trust::only(&pem).map_err(|error| about(&error))?;
+    Ok(Ws::default().trust(trust))
 }
 
 fn with_port(server: ServerAddr) -> ServerAddr {

@@ -43,7 +43,7 @@ impl Drop for Folder {
 }
 
 /// The server program, which another package builds.
-fn darkchatd() -> &'static Path {
+pub(crate) fn darkchatd() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let program = Path::new(env!("CARGO_BIN_EXE_darkchat")).with_file_name("darkchatd");
@@ -172,6 +172,8 @@ pub(crate) struct Server {
     pub(crate) program: Program,
     pub(crate) id: String,
     pub(crate) clients: Vec<String>,
+    /// Where the page is.
+    pub(crate) web: Option<String>,
     pub(crate) peers: String,
 }
 
@@ -200,7 +202,8 @@ impl Server {
             Kind::Full => &["--tcp", "0", "--ws", "0"],
         });
         let program = Program::start(command.args(more));
-        let mut server = Self { program, id: String::new(), clients: Vec::new(), peers: String::new() };
+        let mut server =
+            Self { program, id: String::new(), clients: Vec::new(), web: None, peers: String::new() };
         loop {
             let line =
                 server.program.out.next().unwrap_or_else(|| panic!("{:#?}", server.program.err.rest()));
@@ -208,6 +211,7 @@ impl Server {
             match words[..] {
                 ["id", id] => server.id = id.to_owned(),
                 ["clients", addr] => server.clients.push(addr.to_owned()),
+                ["web", url] => server.web = Some(url.to_owned()),
                 ["peers", addr] => server.peers = addr.to_owned(),
                 ["ready"] => return server,
                 _ => {}
