@@ -16,7 +16,7 @@ use darkchat_proto::{Addr, Network, ServerId, VERSION};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What a page may load and do. Source: `docs/security.md`, "The page".
+/// What a page may load and do. Source: `docs/protocol.md`, section 10.7.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; \
      img-src 'self' data: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
