@@ -44,13 +44,16 @@ export class World {
     this.front = front;
   }
 
-  static async start(more: string[] = [], options: { key?: string; wsPort?: number } = {}): Promise<World> {
+  static async start(
+    more: string[] = [],
+    { isDirect = false, ...options }: { key?: string; wsPort?: number; isDirect?: boolean } = {},
+  ): Promise<World> {
     if (path === undefined) throw new Error("there is no Chromium");
     const server = await startServer(more, options);
     const [browser, front] = await Promise.all([
       // Without a user namespace of its own, as in containers, Chromium has no sandbox to offer.
       chromium.launch({ executablePath: path, args: ["--no-sandbox", "--disable-gpu"] }),
-      startFront(server.ws),
+      isDirect ? itself(server) : startFront(server.ws),
     ]);
     return new World(browser, server, front);
   }
@@ -117,6 +120,13 @@ export class World {
     await this.front.close();
     await cleanUp();
   }
+}
+
+/** The server's own page, with nothing in front of it. */
+function itself(server: Server): Front {
+  const url = new URL("/", server.ws);
+  url.protocol = "http:";
+  return { url: url.href, to: () => {}, close: () => Promise.resolve() };
 }
 
 /** Writes what a page looks like. */
