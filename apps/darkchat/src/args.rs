@@ -106,13 +106,17 @@ pub(crate) struct Chat {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["channel", "invite", "to"])))]
 pub(crate) struct Send {
     /// The channel to send to, or your private channel +NAME.
-    #[arg(short, long, value_name = "CHANNEL", required_unless_present = "invite")]
+    #[arg(short, long, value_name = "CHANNEL")]
     pub(crate) channel: Option<Place>,
     /// Send to the private channel whose invitation stands in this file, or on standard input for -.
-    #[arg(long, value_name = "FILE", conflicts_with = "channel")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) invite: Option<PathBuf>,
+    /// The user to send to, sealed for nobody else.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) to: Option<UserId>,
     /// The message; without it, or with -, standard input to its end, less one trailing newline.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     pub(crate) text: Option<String>,
@@ -122,9 +126,9 @@ pub(crate) struct Send {
     /// Send each non-empty line as a message of its own.
     #[arg(long, conflicts_with = "file")]
     pub(crate) each_line: bool,
-    /// What to wait for: accepted means that the server has taken it.
-    #[arg(long, value_name = "WHAT", default_value = "accepted")]
-    pub(crate) wait: Wait,
+    /// What to wait for [default: accepted with -c, received with --to].
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) wait: Option<Wait>,
     /// How long the command may take once it is connected.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = darkchat_proto::parse_duration)]
     pub(crate) timeout: Duration,
@@ -135,17 +139,26 @@ pub(crate) struct Send {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Wait {
+    /// A server has taken it: with --to, a server has handed it to the recipient's connection.
     Accepted,
+    /// With --to: the recipient's program says, end to end, that it has it.
+    Received,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Recv {
     /// Listen to this channel, or your private channel +NAME; may be given again.
-    #[arg(short, long, value_name = "CHANNEL", required_unless_present = "invite")]
+    #[arg(short, long, value_name = "CHANNEL", required_unless_present_any = ["invite", "dm", "all"])]
     pub(crate) channel: Vec<Place>,
     /// Listen to the private channel whose invitation stands in this file, or on standard input for -.
     #[arg(long, value_name = "FILE")]
     pub(crate) invite: Option<PathBuf>,
+    /// Wait for direct messages.
+    #[arg(long, conflicts_with_all = ["all", "channel", "invite"])]
+    pub(crate) dm: bool,
+    /// Wait for direct messages as well as for what comes in the channels.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// End after this many messages.
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -161,7 +174,7 @@ pub(crate) struct Recv {
     /// Print the bytes of each message and a newline.
     #[arg(long, conflicts_with = "format")]
     pub(crate) raw: bool,
-    /// Print by this pattern: %c channel, %n name, %m mark, %k key, %i id, %t text, %b bytes, %I time,
+    /// Print by this pattern: %c channel or direct, %n name, %m mark, %k key, %i id, %t text, %b bytes, %I time,
     /// %H %M %S local time, %% a percent sign, \n \t \\; no newline is added.
     #[arg(long, value_name = "FMT", value_parser = crate::format::Format::parse)]
     pub(crate) format: Option<crate::format::Format>,
@@ -379,7 +392,9 @@ mod tests {
             ("recv -c ops -n 0", "0"),
             ("recv -c ops --timeout 3", "3"),
             ("recv -c ops --json --raw", "--raw"),
-            ("send -c ops --wait received x", "received"),
+            ("send -c ops --to uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v x", "--to"),
+            ("send --to nobody x", "nobody"),
+            ("recv --dm -c ops", "--channel"),
             ("--server ftp:// id", "ftp://"),
             ("recv -c ops --format %q", "%q"),
         ] {

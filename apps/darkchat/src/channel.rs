@@ -19,7 +19,7 @@ pub(crate) async fn run(global: &Global, action: &ChannelAction) -> Result<(), F
             let members = (*listed || !member.is_empty()).then(|| member.clone());
             let servers = global.server.iter().map(ToString::to_string).collect();
             let charter = Charter { members, admins: admin.clone(), servers };
-            let client = connect::once(global).await?;
+            let client = connect::once(global, true).await?;
             let done = create(&client, global, name, charter, *json).await;
             client.close().await;
             done
@@ -29,7 +29,7 @@ pub(crate) async fn run(global: &Global, action: &ChannelAction) -> Result<(), F
             let input = Some(Path::new("-")).filter(|_| !named);
             let invite = keep::invite(file.as_deref().or(input))?;
             let invite = invite.ok_or_else(|| Failure::Usage("there is no invitation".to_owned()))?;
-            let client = connect::once(global).await?;
+            let client = connect::once(global, true).await?;
             let done = async {
                 let channel = keep::enter(&client, global, invite, name.clone()).await?;
                 keep::catch_up(&channel).await;
@@ -117,7 +117,7 @@ async fn with(
     act: impl AsyncFnOnce(&Channel, Private) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     keep::load(name)?;
-    let client = connect::once(global).await?;
+    let client = connect::once(global, true).await?;
     let done = async {
         let channel = keep::come(&client, global, name).await?;
         keep::catch_up(&channel).await;

@@ -128,6 +128,8 @@ impl Chat {
             }
             Some(Ok(Typed::Rekey(reason))) => self.change(Change { reason, ..Change::default() }),
             Some(Ok(Typed::Part(channel))) => self.part(channel),
+            Some(Ok(Typed::Tell(user, text))) => self.places.tell(user, text),
+            Some(Ok(Typed::Query(user))) => self.query(user),
             Some(Ok(Typed::Name(name))) => self.places.speak_as(&name),
             Some(Ok(Typed::Channels)) => self.channels(),
             Some(Ok(Typed::Id)) => self.id(),
@@ -139,6 +141,15 @@ impl Chat {
             }
         }
         Ok(true)
+    }
+
+    fn query(&mut self, user: Option<UserId>) {
+        self.places.talk_to(user);
+        match (user, self.places.current()) {
+            (Some(user), _) => self.notice(&format!("now talking to ~{}, end-to-end encrypted", user.mark())),
+            (None, Some(channel)) => self.notice(&format!("now in {}", clean::text(&channel.to_string()))),
+            (None, None) => self.notice("you are in no channel"),
+        }
     }
 
     fn say(&mut self, text: String) {
@@ -237,9 +248,13 @@ impl Chat {
         match item {
             Item::Received(_, Received::Message(message)) => print::out(print::line(&message).as_bytes())?,
             Item::Received(channel, Received::Missed(missed)) => {
-                self.notice(&print::missed(&channel, &missed))
+                self.notice(&print::missed(&clean::text(&channel.to_string()), &missed))
             }
-            Item::Received(..) => {}
+            Item::Direct(Received::Message(message)) => {
+                print::out(print::direct_line(&message, self.client.id()).as_bytes())?
+            }
+            Item::Direct(Received::Missed(missed)) => self.notice(&print::missed("direct messages", &missed)),
+            Item::Received(..) | Item::Direct(_) => {}
             Item::Joined(channel) => self.notice(&format!("joined {}", clean::text(&channel.to_string()))),
             Item::NotJoined(channel, error) => {
                 print::notice(&format!("not joined {}: {error}", clean::text(&channel)))

@@ -10,14 +10,14 @@ use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::{Trust, Ws};
 use futures_util::StreamExt as _;
 
-/// For a command that sends and ends: a lost connection is its failure.
-pub(crate) async fn once(global: &Global) -> Result<Client, Failure> {
-    connect(global, |builder| builder.reconnect(false).announce(false)).await
+/// For a command that sends and ends: a lost connection is its failure. Only one that talks to a person is `reachable`.
+pub(crate) async fn once(global: &Global, reachable: bool) -> Result<Client, Failure> {
+    connect(global, |builder| builder.reconnect(false).announce(false).reachable(reachable)).await
 }
 
-/// For a command that listens: a lost connection is made again.
-pub(crate) async fn lasting(global: &Global) -> Result<Client, Failure> {
-    connect(global, |builder| builder.announce(false)).await
+/// For a command that listens: a lost connection is made again. Only one that shows direct messages is `reachable`.
+pub(crate) async fn lasting(global: &Global, reachable: bool) -> Result<Client, Failure> {
+    connect(global, |builder| builder.announce(false).reachable(reachable)).await
 }
 
 /// For a conversation: others see who is there.
@@ -78,6 +78,12 @@ async fn tell(mut notes: Notes) {
             }
             Note::Rejected { fault: Fault::Forged, count } => {
                 print::notice(&format!("{count} forged, not shown: their authors did not write them"));
+            }
+            Note::NewDevice { user, .. } => {
+                print::notice(&format!("a new device of ~{} takes part: {user}", user.mark()));
+            }
+            Note::DirectNotSent { to, why, .. } => {
+                print::notice(&format!("not sent to ~{}: {why}", to.mark()));
             }
             Note::Draining => print::notice("the server is about to stop"),
             Note::Text(text) => print::notice(&format!("the server says: {}", clean::text(&text))),

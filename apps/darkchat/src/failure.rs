@@ -16,6 +16,7 @@ pub(crate) enum What {
     WrongServer,
     Version,
     Refused,
+    NotHere,
     Timeout,
     TooLarge,
     Closed,
@@ -27,7 +28,7 @@ impl What {
     const fn exit(self) -> u8 {
         match self {
             Self::Connect | Self::WrongServer | Self::Version => 3,
-            Self::Refused => 4,
+            Self::Refused | Self::NotHere => 4,
             Self::Timeout => 5,
             Self::TooLarge | Self::Closed | Self::KeyFile | Self::Io => 1,
         }
@@ -168,6 +169,7 @@ impl From<SendError> for Failure {
                 Self::Of { what: What::Refused, message, reason: Some(code), retry }
             }
             SendError::TooLarge { .. } => Self::new(What::TooLarge, message),
+            SendError::NotHere => Self::new(What::NotHere, message),
             SendError::TimedOut => Self::new(What::Timeout, message),
             _ => Self::new(What::Closed, message),
         }

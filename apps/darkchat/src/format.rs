@@ -2,10 +2,38 @@
 
 use crate::clean;
 use crate::place::Place;
-use darkchat_client::{Content, Message};
+use darkchat_client::{Content, DirectMessage, Message};
+use darkchat_proto::UserId;
 use jiff::{Timestamp, tz::TimeZone};
 use std::str::Chars;
 use std::time::SystemTime;
+
+/// What both kinds of messages have.
+pub(crate) struct View<'a> {
+    /// The channel, or `direct`.
+    place: String,
+    name: &'a str,
+    from: UserId,
+    id: String,
+    payload: &'a Content,
+    time: SystemTime,
+}
+
+impl<'a> From<&'a Message> for View<'a> {
+    fn from(message: &'a Message) -> Self {
+        let Message { id, channel, private, from, name, time, payload, .. } = message;
+        let (place, id) = (Place::named(channel, *private).to_string(), id.to_string());
+        Self { place, name: name.as_str(), from: *from, id, payload, time: *time }
+    }
+}
+
+impl<'a> From<&'a DirectMessage> for View<'a> {
+    fn from(message: &'a DirectMessage) -> Self {
+        let DirectMessage { id, from, name, time, payload, .. } = message;
+        let (place, id) = ("direct".to_owned(), id.to_string());
+        Self { place, name: name.as_str(), from: *from, id, payload, time: *time }
+    }
+}
 
 /// A pattern, parsed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +71,7 @@ impl Format {
     }
 
     /// A message in this pattern.
-    pub(crate) fn bytes(&self, message: &Message) -> Vec<u8> {
+    pub(crate) fn bytes(&self, message: &View<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &self.0 {
             piece.write(message, &mut out);
@@ -82,15 +110,15 @@ fn escape(rest: &mut Chars<'_>) -> Result<Piece, String> {
 }
 
 impl Piece {
-    fn write(self, message: &Message, out: &mut Vec<u8>) {
+    fn write(self, message: &View<'_>, out: &mut Vec<u8>) {
         let text = match self {
             Self::Literal(character) => character.to_string(),
-            Self::Channel => clean::text(&Place::named(&message.channel, message.private).to_string()),
-            Self::Name => clean::text(message.name.as_str()),
+            Self::Channel => clean::text(&message.place),
+            Self::Name => clean::text(message.name),
             Self::Mark => message.from.mark(),
             Self::Key => message.from.to_string(),
-            Self::Id => message.id.to_string(),
-            Self::Text => shown(&message.payload),
+            Self::Id => message.id.clone(),
+            Self::Text => shown(message.payload),
             Self::Bytes => return out.extend_from_slice(message.payload.as_bytes()),
             Self::Time => utc(message.time),
             Self::Hour => local(message.time, "%H"),

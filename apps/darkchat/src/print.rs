@@ -3,8 +3,10 @@
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::{clean, format};
-use darkchat_client::{Cause, Contact, Content, Message, Missed, PrivateView, Sent, State};
-use darkchat_proto::{ChannelName, UserId};
+use darkchat_client::{
+    Cause, Contact, Content, DirectMessage, Message, Missed, PrivateView, Sent, State, Trust,
+};
+use darkchat_proto::{ChannelName, ContentId, UserId};
 use data_encoding::BASE64;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,6 +32,14 @@ pub(crate) fn line(message: &Message) -> String {
     let name = clean::name(message.name.as_str(), &message.from);
     let place = Place::named(&message.channel, message.private);
     format!("{time} {place} {name}: {}\n", format::shown(&message.payload))
+}
+
+/// A finished line for people: `13:02 direct ann~k7q2m9xa: psst`. What another device of ours sent says to whom.
+pub(crate) fn direct_line(message: &DirectMessage, own: UserId) -> String {
+    let time = format::local(message.time, "%H:%M");
+    let name = clean::name(message.name.as_str(), &message.from);
+    let to = if message.to == own { String::new() } else { format!(" to ~{}", message.to.mark()) };
+    format!("{time} direct{to} {name}: {}\n", format::shown(&message.payload))
 }
 
 /// Every JSON line begins with its version.
@@ -61,6 +71,7 @@ pub(crate) enum Json {
         spread: bool,
     },
     Message(Box<MessageLine>),
+    Direct(Box<DirectLine>),
     Missed {
         channel: String,
         from: Option<String>,
@@ -84,6 +95,12 @@ pub(crate) enum Json {
         name: String,
         key: String,
         standing: &'static str,
+    },
+    #[serde(rename = "sent")]
+    SentTo {
+        to: String,
+        id: String,
+        received: bool,
     },
     Identity {
         id: String,
@@ -111,7 +128,54 @@ pub(crate) struct MessageLine {
     reply_to: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+pub(crate) struct DirectLine {
+    id: String,
+    from: String,
+    name: String,
+    verified: bool,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    /// Where another device of ours sent it: to whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
 impl Json {
+    pub(crate) fn direct(message: &DirectMessage, own: UserId) -> Self {
+        let (text, data) = match &message.payload {
+            Content::Text(text) => (Some(text.clone()), None),
+            other => (None, Some(BASE64.encode(other.as_bytes()))),
+        };
+        let headers = message.headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
+        Self::Direct(Box::new(DirectLine {
+            id: message.id.to_string(),
+            from: message.from.to_string(),
+            name: message.name.as_str().to_owned(),
+            verified: message.trust == Trust::Verified,
+            time: format::utc(message.time),
+            text,
+            data,
+            content_type: Some(message.content_type.clone()).filter(|kind| !kind.is_empty()),
+            headers: (!message.headers.is_empty()).then(|| headers.collect()),
+            reply_to: message.reply_to.map(|id| id.to_string()),
+            to: (message.to != own).then(|| message.to.to_string()),
+        }))
+    }
+
+    pub(crate) fn sent_to(to: UserId, id: ContentId, received: bool) -> Self {
+        Self::SentTo { to: to.to_string(), id: id.to_string(), received }
+    }
+
     pub(crate) fn message(message: &Message) -> Self {
         let (text, data) = match &message.payload {
             Content::Text(text) => (Some(text.clone()), None),
@@ -132,14 +196,14 @@ impl Json {
         }))
     }
 
-    pub(crate) fn missed(channel: &Place, missed: &Missed) -> Self {
+    pub(crate) fn missed(place: &str, missed: &Missed) -> Self {
         let cause = match missed.cause {
             Cause::Slow => "slow",
             Cause::Reconnect => "reconnect",
             _ => "gap",
         };
         let from = missed.from.map(|user| user.to_string());
-        Self::Missed { channel: channel.to_string(), from, count: missed.count, cause }
+        Self::Missed { channel: place.to_owned(), from, count: missed.count, cause }
     }
 
     pub(crate) fn joined(channel: &Place, spread: bool) -> Self {
@@ -184,8 +248,8 @@ impl Json {
     }
 }
 
-/// `missed … in #general`, with what is known.
-pub(crate) fn missed(channel: &Place, missed: &Missed) -> String {
+/// `missed … in #general`, with what is known; `place` is the channel, or `direct messages`.
+pub(crate) fn missed(place: &str, missed: &Missed) -> String {
     let count = match missed.count {
         Some(1) => "1 message".to_owned(),
         Some(count) => format!("{count} messages"),
@@ -197,5 +261,5 @@ pub(crate) fn missed(channel: &Place, missed: &Missed) -> String {
         Cause::Reconnect => "while the connection was lost",
         _ => "lost on the way",
     };
-    format!("missed {count}{of} in {channel} ({why})")
+    format!("missed {count}{of} in {place} ({why})")
 }

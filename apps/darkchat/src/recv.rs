@@ -5,13 +5,15 @@ use crate::failure::{Failure, What};
 use crate::place::Place;
 use crate::print::{self, Json};
 use crate::{connect, keep};
-use darkchat_client::{Channel, Message, Received, State};
+use darkchat_client::{Channel, DirectMessage, Message, Received, State};
+use darkchat_proto::UserId;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 
 /// Something to print.
 enum Item {
     Received(Place, Received<Message>),
+    Direct(Received<DirectMessage>),
     State(State),
 }
 
@@ -30,12 +32,15 @@ pub(crate) async fn run(global: &Global, args: &Recv) -> Result<(), Failure> {
 }
 
 async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
+    let takes_direct = args.dm || args.all;
     let invite = match &args.invite {
         Some(file) => keep::invite(Some(file))?,
-        None if args.channel.is_empty() => keep::invite(None)?,
+        None if args.channel.is_empty() && !takes_direct => keep::invite(None)?,
         None => None,
     };
-    let client = connect::lasting(global).await?;
+    // What changes in a private channel comes by direct messages.
+    let is_private = invite.is_some() || args.channel.iter().any(|place| matches!(place, Place::Private(_)));
+    let client = connect::lasting(global, takes_direct || is_private).await?;
     let mut items: SelectAll<BoxStream<'static, Item>> = SelectAll::new();
     items.push(client.state().map(Item::State).boxed());
     if args.json {
@@ -57,11 +62,16 @@ async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
         }
         items.push(received(channel));
     }
+    if takes_direct || is_private {
+        items.push(client.inbox().map(Item::Direct).boxed());
+    }
+    let own = client.id();
     let mut left = args.count;
     while let Some(item) = items.next().await {
         let printed = match item {
             Item::State(state) => changed(args, &state)?,
             Item::Received(place, received) => show(args, &place, &received)?,
+            Item::Direct(received) => show_direct(args, &received, own)?,
         };
         left = left.map(|left| left.saturating_sub(u64::from(printed)));
         if left == Some(0) {
@@ -98,15 +108,38 @@ fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool
         Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
         Received::Message(message) => {
             match (&args.format, args.raw, args.json) {
-                (Some(format), ..) => print::out(&format.bytes(message))?,
+                (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::message(message))?,
                 (None, false, false) => print::out(print::line(message).as_bytes())?,
             }
             return Ok(true);
         }
-        Received::Missed(missed) if args.json => print::json(&Json::missed(place, missed))?,
-        Received::Missed(missed) => print::notice(&print::missed(place, missed)),
+        Received::Missed(missed) if args.json => print::json(&Json::missed(&place.to_string(), missed))?,
+        Received::Missed(missed) => print::notice(&print::missed(&place.to_string(), missed)),
+        _ => {}
+    }
+    Ok(false)
+}
+
+/// Whether a direct message was printed.
+fn show_direct(args: &Recv, received: &Received<DirectMessage>, own: UserId) -> Result<bool, Failure> {
+    match received {
+        Received::Message(message) if !(args.dm || args.all) => {
+            print::notice(&format!("a direct message of ~{} came; --all shows them", message.from.mark()));
+        }
+        Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
+        Received::Message(message) => {
+            match (&args.format, args.raw, args.json) {
+                (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
+                (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
+                (None, false, true) => print::json(&Json::direct(message, own))?,
+                (None, false, false) => print::out(print::direct_line(message, own).as_bytes())?,
+            }
+            return Ok(true);
+        }
+        Received::Missed(missed) if args.json => print::json(&Json::missed("direct", missed))?,
+        Received::Missed(missed) => print::notice(&print::missed("direct messages", missed)),
         _ => {}
     }
     Ok(false)

@@ -1,13 +1,13 @@
 //! `darkchat send`: one message, or one a line, from an argument, standard input or a file.
 
-use crate::args::{Global, Send};
+use crate::args::{Global, Send, Wait};
 use crate::failure::{Failure, What};
 use crate::place::Place;
 use crate::print::{self, Json};
 use crate::{connect, keep};
 use darkchat_client::{Channel, Client, Payload};
-use darkchat_proto::Invite;
-use darkchat_proto::limits::MAX_PAYLOAD;
+use darkchat_proto::limits::{MAX_DM_BODY, MAX_PAYLOAD};
+use darkchat_proto::{Invite, UserId};
 use std::io::Read as _;
 
 /// What is sent, read whole: a message that is too long fails before anything is sent.
@@ -28,10 +28,11 @@ fn messages(args: &Send) -> Result<Vec<Vec<u8>>, Failure> {
     if messages.iter().all(Vec::is_empty) {
         return Err(Failure::Usage("there is nothing to send: the message is empty".to_owned()));
     }
-    match messages.iter().find(|message| message.len() > MAX_PAYLOAD) {
+    let max = if args.to.is_some() { MAX_DM_BODY } else { MAX_PAYLOAD };
+    match messages.iter().find(|message| message.len() > max) {
         Some(long) => Err(Failure::new(
             What::TooLarge,
-            format!("a message has at most {MAX_PAYLOAD} bytes, this one has: {}", long.len()),
+            format!("a message has at most {max} bytes, this one has: {}", long.len()),
         )),
         None => Ok(messages),
     }
@@ -69,22 +70,59 @@ async fn open(
 }
 
 pub(crate) async fn run(global: &Global, args: &Send) -> Result<(), Failure> {
+    if args.to.is_none() && args.wait == Some(Wait::Received) {
+        return Err(Failure::Usage(
+            "a channel's messages are not acknowledged: --wait received goes with --to".into(),
+        ));
+    }
     let messages = messages(args)?;
-    let invite = if args.channel.is_none() { keep::invite(args.invite.as_deref())? } else { None };
-    let client = connect::once(global).await?;
-    let late = || Failure::new(What::Timeout, format!("not done within {:?}", args.timeout));
-    let sent = async {
-        let channel = open(&client, global, args, invite).await?;
-        for message in messages {
-            let sent = channel.send(payload(message)).await?;
-            if args.json {
-                print::json(&Json::sent(&Place::of(&channel), &sent))?;
-            }
-        }
-        keep::keep_now(&channel)?;
-        Ok(channel.leave().await?)
+    let is_direct = args.to.is_some();
+    let invite = match args.channel {
+        None if !is_direct => keep::invite(args.invite.as_deref())?,
+        _ => None,
     };
-    let done = tokio::time::timeout(args.timeout, sent).await.unwrap_or_else(|_| Err(late()));
+    let client = connect::once(global, is_direct).await?;
+    let late = || Failure::new(What::Timeout, format!("not done within {:?}", args.timeout));
+    let sending = async {
+        match args.to {
+            Some(user) => to_user(&client, args, user, messages).await,
+            None => to_channel(&client, global, args, invite, messages).await,
+        }
+    };
+    let done = tokio::time::timeout(args.timeout, sending).await.unwrap_or_else(|_| Err(late()));
     client.close().await;
     done
+}
+
+async fn to_channel(
+    client: &Client,
+    global: &Global,
+    args: &Send,
+    invite: Option<Invite>,
+    messages: Vec<Vec<u8>>,
+) -> Result<(), Failure> {
+    let channel = open(client, global, args, invite).await?;
+    for message in messages {
+        let sent = channel.send(payload(message)).await?;
+        if args.json {
+            print::json(&Json::sent(&Place::of(&channel), &sent))?;
+        }
+    }
+    keep::keep_now(&channel)?;
+    Ok(channel.leave().await?)
+}
+
+async fn to_user(client: &Client, args: &Send, user: UserId, messages: Vec<Vec<u8>>) -> Result<(), Failure> {
+    let direct = client.direct(user);
+    let received = args.wait != Some(Wait::Accepted);
+    for message in messages {
+        let id = match received {
+            true => direct.send(payload(message)).await?,
+            false => direct.send_accepted(payload(message)).await?,
+        };
+        if args.json {
+            print::json(&Json::sent_to(user, id, received))?;
+        }
+    }
+    Ok(())
 }

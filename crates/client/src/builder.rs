@@ -126,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// Whether others can send direct messages to this client from the start; yes by default. Without it they can from
+    /// its own first direct message on. What comes is acknowledged to its sender, so a program that does not read its
+    /// [`inbox`](Client::inbox) should say no.
+    pub const fn reachable(mut self, reachable: bool) -> Self {
+        self.config.reachable = reachable;
+        self
+    }
+
     /// Messages that wait in one channel until the program reads them, at least 1; 1,024 by default, and never more
     /// than 8 MiB. What comes beyond is reported as missed and never stalls the link.
     pub const fn receive_queue(mut self, messages: usize) -> Self {

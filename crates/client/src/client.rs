@@ -2,11 +2,14 @@
 
 use crate::builder::Builder;
 use crate::channel::Channel;
+use crate::direct::{Direct, Inbox};
 use crate::error::{ConnectError, JoinError};
+use crate::message::DirectMessage;
+use crate::queue::Queue;
 use crate::room::RoomGuard;
 use crate::run::private::{PrivateCommand, Way};
 use crate::run::{Command, SharedStats};
-use crate::session::{Charter, SavedChannel, Stats};
+use crate::session::{Charter, SavedChannel, Stats, Trust};
 use crate::state::{Notes, StateWatch, Told};
 use darkchat_crypto::Identity;
 use darkchat_proto::{ChannelName, Invite, ServerAddr, ServerId, UserId, UserName};
@@ -51,6 +54,9 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) told: Arc<Told>,
     pub(crate) stats: Arc<SharedStats>,
+    /// Room for direct messages that are not acknowledged.
+    pub(crate) letters: Arc<Semaphore>,
+    pub(crate) inbox: Arc<Queue<DirectMessage>>,
 }
 
 impl Client {
@@ -183,6 +189,25 @@ impl Client {
         self.shared.commands.send(Command::Private(Box::new(command))).map_err(|_| JoinError::Closed)?;
         let guard: RoomGuard = answer.await.map_err(|_| JoinError::Closed)??;
         Ok(Channel::new(guard, Arc::clone(&self.shared)))
+    }
+
+    /// A handle for direct messages to this user. Nothing is on the wire until the first one is sent.
+    #[must_use]
+    pub fn direct(&self, to: UserId) -> Direct {
+        Direct::new(to, Arc::clone(&self.shared))
+    }
+
+    /// The direct messages that come. All inboxes of a client share them: each goes to one.
+    #[must_use]
+    pub fn inbox(&self) -> Inbox {
+        Inbox::new(Arc::clone(&self.shared.inbox))
+    }
+
+    /// Tells what the user thinks of a key: nothing of a blocked one is shown or answered, and
+    /// [`DirectMessage::trust`] repeats the opinion. It is kept for as long as the client lives.
+    pub fn trust(&self, user: UserId, trust: Trust) {
+        // An error means that the client has ended.
+        let _ended = self.shared.commands.send(Command::Trust { user, trust });
     }
 
     /// Sends what is queued, says goodbye, and waits until all tasks have ended, at most about 6 s. Channels end,

@@ -21,6 +21,8 @@ use std::time::SystemTime;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     entry: Entry,
+    /// The direct message that it answers.
+    answers: Option<ContentId>,
 }
 
 impl Payload {
@@ -45,6 +47,13 @@ impl Payload {
         self
     }
 
+    /// Refers to an earlier direct message, where this is one.
+    #[must_use]
+    pub const fn answer_to(mut self, message: ContentId) -> Self {
+        self.answers = Some(message);
+        self
+    }
+
     /// The bytes of the content, without type and headers.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -57,6 +66,11 @@ impl Payload {
         self.entry.content.is_empty()
     }
 
+    /// What a direct message is made of.
+    pub(crate) fn into_direct(self) -> (Entry, Option<ContentId>) {
+        (self.entry, self.answers)
+    }
+
     /// The entry of a post that carries it.
     #[must_use]
     pub fn into_entry(self) -> Entry {
@@ -66,19 +80,19 @@ impl Payload {
 
 impl From<&str> for Payload {
     fn from(text: &str) -> Self {
-        Self { entry: Entry::text(text) }
+        Self { entry: Entry::text(text), answers: None }
     }
 }
 
 impl From<String> for Payload {
     fn from(text: String) -> Self {
-        Self { entry: Entry::text(text) }
+        Self { entry: Entry::text(text), answers: None }
     }
 }
 
 impl From<Bytes> for Payload {
     fn from(data: Bytes) -> Self {
-        Self { entry: Entry::new(EntryKind::Data, data) }
+        Self { entry: Entry::new(EntryKind::Data, data), answers: None }
     }
 }
 

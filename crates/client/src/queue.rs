@@ -1,42 +1,44 @@
 //! What waits for a program to read it: bounded, and never in the way of the link.
 
-use crate::message::{Cause, Content, Message, Missed, Received};
-use std::collections::VecDeque;
+use crate::message::{Cause, Content, DirectMessage, Message, Missed, Received};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// The most content that waits in one channel, in bytes, however few messages it is.
 const BYTES: usize = 8 << 20;
 
-/// One channel's messages, between the client's task and the program.
+/// One channel's messages, or one client's direct ones, between the client's task and the program.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
+pub(crate) struct Queue<T> {
+    inner: Mutex<Inner<T>>,
     /// The most messages that wait.
     messages: usize,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    items: VecDeque<Received<Message>>,
+#[derive(Debug)]
+struct Inner<T> {
+    items: VecDeque<Received<T>>,
     bytes: usize,
     closed: bool,
     waker: Option<Waker>,
 }
 
-impl Queue {
+impl<T: Length> Queue<T> {
     pub(crate) fn new(messages: usize) -> Self {
-        Self { inner: Mutex::default(), messages: messages.max(1) }
+        let inner = Inner { items: VecDeque::new(), bytes: 0, closed: false, waker: None };
+        Self { inner: Mutex::new(inner), messages: messages.max(1) }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a message. `false` if there was no room: it is then one of those that are reported as missed.
-    pub(crate) fn message(&self, message: Message) -> bool {
+    pub(crate) fn message(&self, message: T) -> bool {
         let mut inner = self.inner();
-        let len = length(&message);
+        let len = message.length();
         let room = inner.items.len() < self.messages && inner.bytes.saturating_add(len) <= BYTES;
         if room {
             inner.bytes += len;
@@ -66,11 +68,11 @@ impl Queue {
         inner.wake();
     }
 
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Received<Message>>> {
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Received<T>>> {
         let mut inner = self.inner();
         if let Some(item) = inner.items.pop_front() {
             if let Received::Message(message) = &item {
-                inner.bytes -= length(message);
+                inner.bytes -= message.length();
             }
             return Poll::Ready(Some(item));
         }
@@ -82,7 +84,7 @@ impl Queue {
     }
 }
 
-impl Inner {
+impl<T> Inner<T> {
     /// Adds to the one report that stands behind a full queue.
     fn fold(&mut self, more: Missed) {
         if let Some(Received::Missed(missed)) = self.items.back_mut()
@@ -103,21 +105,33 @@ impl Inner {
     }
 }
 
-/// What a message counts for, in bytes.
-fn length(message: &Message) -> usize {
-    let Message { payload, headers, .. } = message;
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    match payload {
-        Content::Text(text) => text.len() + headers,
-        Content::Data(data) => data.len() + headers,
+/// What a message counts for.
+pub(crate) trait Length {
+    /// In bytes.
+    fn length(&self) -> usize;
+}
+
+impl Length for Message {
+    fn length(&self) -> usize {
+        length(&self.payload, &self.headers)
     }
+}
+
+impl Length for DirectMessage {
+    fn length(&self) -> usize {
+        length(&self.payload, &self.headers)
+    }
+}
+
+fn length(payload: &Content, headers: &BTreeMap<String, Bytes>) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    payload.as_bytes().len() + headers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use darkchat_proto::{MessageId, PostId, UserId, UserName};
-    use std::collections::BTreeMap;
     use std::time::UNIX_EPOCH;
 
     fn message(len: usize) -> Message {
@@ -135,7 +149,7 @@ mod tests {
         }
     }
 
-    fn drain(queue: &Queue) -> Vec<Received<Message>> {
+    fn drain(queue: &Queue<Message>) -> Vec<Received<Message>> {
         let mut cx = Context::from_waker(Waker::noop());
         std::iter::from_fn(|| match queue.poll_next(&mut cx) {
             Poll::Ready(item) => item,

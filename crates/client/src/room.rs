@@ -1,6 +1,6 @@
 //! What a channel's handle and the client's task share, and the guard that leaves the channel when nobody keeps it.
 
-use crate::message::{Member, MemberChange, PrivateView};
+use crate::message::{Member, MemberChange, Message, PrivateView};
 use crate::queue::Queue;
 use crate::run::Command;
 use darkchat_proto::{ChannelId, ChannelName, UserId, UserName};
@@ -17,7 +17,7 @@ const BEHIND: usize = 256;
 pub(crate) struct Room {
     pub(crate) id: ChannelId,
     pub(crate) name: ChannelName,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Queue<Message>,
     pub(crate) spread: AtomicBool,
     members: Mutex<BTreeMap<UserId, UserName>>,
     pub(crate) changes: broadcast::Sender<MemberChange>,

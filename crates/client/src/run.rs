@@ -2,21 +2,25 @@
 
 mod clock;
 pub(crate) mod dial;
+pub(crate) mod direct;
 mod link;
 pub(crate) mod private;
 
 use crate::client::{Client, Shared};
+use crate::direct::letters;
 use crate::error::{ConnectError, JoinError, SendError};
-use crate::message::{PrivateView, Sent};
+use crate::message::{DirectMessage, PrivateView, Sent};
+use crate::queue::Queue;
 use crate::room::{Room, RoomGuard};
 use crate::session::{
-    Config, DialId, Event, Failure, Fresh, Input, Output, PrivateError, Session, State, Stats, Ticket,
+    Config, DialId, Event, Failure, Fresh, Input, Output, PrivateError, Session, State, Stats, Ticket, Trust,
 };
 use crate::state::{Note, Told};
 use clock::Clock;
 use darkchat_crypto::system;
-use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserName};
+use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserId, UserName};
 use dial::Dialler;
+use direct::DirectCommand;
 use link::{LinkTask, Write};
 use private::PrivateCommand;
 use rand_core::Rng as _;
@@ -55,6 +59,11 @@ pub(crate) enum Command {
         reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
     },
     Private(Box<PrivateCommand>),
+    Direct(Box<DirectCommand>),
+    Trust {
+        user: UserId,
+        trust: Trust,
+    },
     Close,
 }
 
@@ -80,6 +89,7 @@ enum Waiter {
         reply: oneshot::Sender<Result<(), Failure>>,
         _permit: OwnedSemaphorePermit,
     },
+    Direct(direct::Letter),
     Send {
         room: Arc<Room>,
         reply: Option<oneshot::Sender<Result<Sent, SendError>>>,
@@ -112,6 +122,7 @@ pub(crate) fn start(
 ) -> (Client, oneshot::Receiver<Result<(), ConnectError>>) {
     let (commands, wishes) = mpsc::unbounded_channel();
     let (up, connected) = oneshot::channel();
+    let inbox = Arc::new(Queue::new(receive_queue));
     let (told, stats) = (Arc::new(Told::new()), Arc::new(SharedStats::default()));
     let shared = Shared {
         id: dialler.identity.user_id(),
@@ -119,6 +130,8 @@ pub(crate) fn start(
         room: Arc::new(Semaphore::new(PERMITS)),
         told: Arc::clone(&told),
         stats: Arc::clone(&stats),
+        letters: letters(),
+        inbox: Arc::clone(&inbox),
     };
     let network = config.network.clone();
     let first = config.servers.first().map(|server| server.addr.clone());
@@ -134,6 +147,7 @@ pub(crate) fn start(
         addr: first,
         told,
         stats,
+        inbox,
         waiters: BTreeMap::new(),
         rooms: BTreeMap::new(),
         views: BTreeMap::new(),
@@ -161,6 +175,7 @@ struct Run {
     addr: Option<Addr>,
     told: Arc<Told>,
     stats: Arc<SharedStats>,
+    inbox: Arc<Queue<DirectMessage>>,
     waiters: BTreeMap<Ticket, Waiter>,
     rooms: BTreeMap<ChannelId, Arc<Room>>,
     /// What there is to see of private channels; dropped when the channel ends.
@@ -224,9 +239,7 @@ impl Run {
             self.session.handle(now, Input::Wall { unix_ms });
         }
         if input.wants_random() {
-            let mut fresh = [0; 32];
-            system::rng().fill_bytes(&mut fresh);
-            self.session.handle(now, Input::Random(Fresh(fresh)));
+            self.session.handle(now, Input::Random(fresh()));
         }
         self.session.handle(now, input);
         while let Some(output) = self.session.poll() {
@@ -247,7 +260,9 @@ impl Run {
             Output::Close { goodbye } => self.close(goodbye),
             Output::Sign { sign, request } => {
                 let signature = self.dialler.identity.sign(&request);
-                self.session.handle(self.clock.now(), Input::Signed { sign, signature });
+                let now = self.clock.now();
+                self.session.handle(now, Input::Random(fresh()));
+                self.session.handle(now, Input::Signed { sign, signature });
             }
             Output::Event(event) => self.event(event),
         }
@@ -348,6 +363,8 @@ impl Run {
                 let ticket = self.ticket(Waiter::Send { room, reply, _permit: permit });
                 self.give(Input::Send { ticket, channel, entry });
             }
+            Command::Trust { user, trust } => self.give(Input::Trust { user, trust }),
+            Command::Direct(command) => self.direct_wish(*command),
             Command::Private(command) => self.private_wish(*command),
             Command::Close => self.give(Input::Close),
         }
@@ -368,12 +385,17 @@ impl Run {
                     let _gone = reply.send(());
                 }
             }
-            Event::DirectHanded { .. }
+            other @ (Event::DirectHanded { .. }
             | Event::DirectAcknowledged { .. }
             | Event::Direct(_)
-            | Event::NewDevice { .. } => {}
+            | Event::NewDevice { .. }) => self.direct_event(other),
             Event::Sent { ticket, sent } => self.sent(ticket, Ok(sent)),
-            Event::SendFailed { ticket, why } => self.sent(ticket, Err(why.into())),
+            Event::SendFailed { ticket, why } => {
+                let why = why.into();
+                if !self.direct_failed(ticket, &why) {
+                    self.sent(ticket, Err(why));
+                }
+            }
             Event::Message { channel, message } => {
                 let taken = self.rooms.get(&channel).is_some_and(|room| room.queue.message(message));
                 if !taken {
@@ -434,6 +456,7 @@ impl Run {
             room.queue.close();
         }
         self.views.clear();
+        self.inbox.close();
         if let Some(up) = self.up.take() {
             let lost = self.addr.clone().map(|addr| ConnectError::Lost { addr, code });
             let error = self.error.take().or(lost).unwrap_or(ConnectError::NoAddress);
@@ -492,6 +515,13 @@ impl Run {
             (None, Ok(_)) => {}
         }
     }
+}
+
+/// Bytes from the operating system, for keys.
+fn fresh() -> Fresh {
+    let mut bytes = [0; 32];
+    system::rng().fill_bytes(&mut bytes);
+    Fresh(bytes)
 }
 
 /// A time on the wire as the system's.

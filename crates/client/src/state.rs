@@ -2,7 +2,7 @@
 
 use crate::error::{ConnectError, SendError};
 use crate::session::{Fault, State};
-use darkchat_proto::{ChannelName, Invite, ServerAddr, ServerId, UserId};
+use darkchat_proto::{ChannelName, ContentId, DeviceId, Invite, ServerAddr, ServerId, UserId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -51,6 +51,23 @@ pub enum Note {
         fault: Fault,
         /// How often, since this was said last.
         count: u64,
+    },
+    /// A direct message of [`try_send`](crate::Direct::try_send), or of
+    /// [`send_accepted`](crate::Direct::send_accepted) after it was accepted, was not acknowledged.
+    DirectNotSent {
+        /// Whom to.
+        to: UserId,
+        /// Which.
+        id: ContentId,
+        /// Why.
+        why: SendError,
+    },
+    /// A user whom we have talked with has another device now: it may be hers, or somebody's who has her key.
+    NewDevice {
+        /// Whose; our own key is one of them.
+        user: UserId,
+        /// Which device.
+        device: DeviceId,
     },
     /// A private channel has another secret now, and perhaps other members. Nothing has to be done.
     Rekeyed {

@@ -238,6 +238,13 @@ impl Tag {
     }
 }
 
+impl fmt::Display for ContentId {
+    /// 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
 impl PostId {
     /// The id of a public post with this signed body.
     #[must_use]
@@ -388,6 +395,7 @@ mod tests {
     #[test]
     fn debug_output_names_the_type_and_shows_hexadecimal() {
         assert_eq!(format!("{:?}", DeviceId::new([0xAB; 16])), format!("DeviceId({})", "ab".repeat(16)));
+        assert_eq!(ContentId::new([0x0F; 16]).to_string(), "0f".repeat(16));
         assert_eq!(format!("{:?}", RouterId(7)), "RouterId(0000000000000007)");
         assert_eq!(format!("{:?}", Tag(u64::MAX)), "Tag(ffffffffffffffff)");
     }

@@ -20,6 +20,8 @@ pub(crate) enum Typed {
     Remove(UserId, String),
     Rekey(String),
     Part(Option<Place>),
+    Tell(UserId, String),
+    Query(Option<UserId>),
     Name(UserName),
     Channels,
     Id,
@@ -37,7 +39,7 @@ pub(crate) struct Usage {
 }
 
 /// All commands, in the order of `/help`.
-pub(crate) const COMMANDS: [Usage; 13] = [
+pub(crate) const COMMANDS: [Usage; 15] = [
     Usage {
         names: &["join"],
         line: "/join #CHANNEL [NAME]",
@@ -70,6 +72,16 @@ pub(crate) const COMMANDS: [Usage; 13] = [
         line: "/part [#CHANNEL]",
         does: "leave a channel; the current one if none is named",
     },
+    Usage {
+        names: &["msg", "private"],
+        line: "/msg KEY TEXT",
+        does: "a direct message, which nobody but its recipient can read",
+    },
+    Usage {
+        names: &["query"],
+        line: "/query [KEY]",
+        does: "what you type goes to this user; back to the channel if none is named",
+    },
     Usage { names: &["name", "nick"], line: "/name NAME", does: "the name that you claim from now on" },
     Usage {
         names: &["channels"],
@@ -78,7 +90,7 @@ pub(crate) const COMMANDS: [Usage; 13] = [
     },
     Usage { names: &["id"], line: "/id", does: "your key and the server's" },
     Usage { names: &["help"], line: "/help [COMMAND]", does: "how the commands are written" },
-    Usage { names: &["quit"], line: "/quit", does: "leave" },
+    Usage { names: &["quit", "q"], line: "/quit", does: "leave" },
 ];
 
 /// Reads a line; an empty one is nothing.
@@ -90,13 +102,23 @@ pub(crate) fn parse(line: &str) -> Option<Result<Typed, String>> {
     let text = |text: &str| Some(Ok(Typed::Text(text.to_owned())));
     match line.strip_prefix('/') {
         None if line.is_empty() => None,
-        None => text(line),
+        None => match line.strip_prefix("private ").and_then(told) {
+            Some(told) => Some(Ok(told)),
+            None => text(line),
+        },
         Some(rest) if rest.starts_with('/') => text(rest),
         Some(rest) => {
             let (verb, words) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
             Some(find(verb).and_then(|usage| arguments(usage, words.trim())))
         }
     }
+}
+
+/// `KEY text`, as after `private`: the way of the first terminal, without a slash. A line without a key is a text.
+fn told(words: &str) -> Option<Typed> {
+    let (key, text) = words.trim_start().split_once(char::is_whitespace)?;
+    let text = Some(text.trim()).filter(|text| !text.is_empty())?;
+    Some(Typed::Tell(key.parse().ok()?, text.to_owned()))
 }
 
 /// The command with this name, alias or unique prefix, in any case.
@@ -154,6 +176,14 @@ fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
         },
         ("part", "") => Ok(Typed::Part(None)),
         ("part", place) => Ok(Typed::Part(Some(channel(place)?))),
+        ("msg", words) => match words.split_once(char::is_whitespace) {
+            Some((whom, text)) if !text.trim().is_empty() => {
+                Ok(Typed::Tell(key(whom)?, text.trim().to_owned()))
+            }
+            _ => wrong(),
+        },
+        ("query", "") => Ok(Typed::Query(None)),
+        ("query", whom) => Ok(Typed::Query(Some(key(whom)?))),
         ("name", own) => Ok(Typed::Name(name(own)?)),
         ("channels", "") => Ok(Typed::Channels),
         ("id", "") => Ok(Typed::Id),
@@ -185,6 +215,23 @@ mod tests {
             Some(Ok(Typed::Join("ops".parse().unwrap(), Some("ann b".parse().unwrap()))))
         );
         assert_eq!(parse("/part"), Some(Ok(Typed::Part(None))));
+    }
+
+    #[test]
+    fn a_direct_message_has_a_key_and_a_text_with_or_without_a_slash() {
+        let key = "uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v";
+        let told = Some(Ok(Typed::Tell(key.parse().unwrap(), "two words".to_owned())));
+        for line in
+            ["/msg KEY two words", "/private KEY  two words", "private KEY two words", "/m KEY two words"]
+        {
+            assert_eq!(parse(&line.replace("KEY", key)), told, "{line}");
+        }
+        assert_eq!(parse(&format!("/query {key}")), Some(Ok(Typed::Query(Some(key.parse().unwrap())))));
+        assert_eq!(parse("/query"), Some(Ok(Typed::Query(None))));
+        assert_eq!(parse("private party"), Some(Ok(Typed::Text("private party".to_owned()))));
+        assert_eq!(parse(&format!("private {key}")), Some(Ok(Typed::Text(format!("private {key}")))));
+        assert_eq!(parse(&format!("/msg {key}")), Some(Err("write /msg KEY TEXT".to_owned())));
+        assert!(parse("/msg ann hi").unwrap().unwrap_err().starts_with("not a key"));
     }
 
     #[test]

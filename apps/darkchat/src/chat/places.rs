@@ -4,8 +4,10 @@ use crate::args::Global;
 use crate::failure::Failure;
 use crate::keep;
 use crate::place::Place;
-use darkchat_client::{Channel, Charter, Client, Message, Private, Received, SendError, Sender};
-use darkchat_proto::{ChannelName, Invite, UserName};
+use darkchat_client::{
+    Channel, Charter, Client, DirectMessage, Inbox, Message, Payload, Private, Received, SendError, Sender,
+};
+use darkchat_proto::{ChannelName, Invite, UserId, UserName};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -25,6 +27,7 @@ pub(crate) enum Item {
     NotJoined(String, String),
     Changed(Result<(), String>),
     Left(Place),
+    Direct(Received<DirectMessage>),
     Said(Outcome),
 }
 
@@ -49,6 +52,9 @@ pub(crate) struct Places {
     current: Option<Place>,
     joining: FuturesUnordered<BoxFuture<'static, (String, Result<Channel, Failure>)>>,
     changing: FuturesUnordered<BoxFuture<'static, Result<(), String>>>,
+    /// Whom what is typed goes to, in the place of the current channel.
+    person: Option<UserId>,
+    inbox: Inbox,
     leaving: usize,
     saying: FuturesUnordered<BoxFuture<'static, Outcome>>,
     items: mpsc::Receiver<Item>,
@@ -59,6 +65,8 @@ impl Places {
     pub(crate) fn new(client: Client, global: Arc<Global>) -> Self {
         let (to_items, items) = mpsc::channel(TO_SHOW);
         Self {
+            person: None,
+            inbox: client.inbox(),
             client,
             global,
             places: BTreeMap::new(),
@@ -96,6 +104,7 @@ impl Places {
         let is_joined = self.places.contains_key(channel);
         if is_joined {
             self.current = Some(channel.clone());
+            self.person = None;
         }
         is_joined
     }
@@ -175,18 +184,37 @@ impl Places {
         }
     }
 
-    /// `false` if there is no current channel.
+    /// What is typed from now on goes to this user, or to the current channel again.
+    pub(crate) const fn talk_to(&mut self, user: Option<UserId>) {
+        self.person = user;
+    }
+
+    /// A direct message.
+    pub(crate) fn tell(&mut self, user: UserId, text: String) {
+        let direct = self.client.direct(user);
+        let payload = Payload::from(text);
+        self.send(async move { direct.send(payload).await.map_or_else(Outcome::Failed, |_| Outcome::Taken) });
+    }
+
+    /// `false` if there is neither a user nor a channel to say it to.
     pub(crate) fn say(&mut self, text: String) -> bool {
+        if let Some(user) = self.person {
+            self.tell(user, text);
+            return true;
+        }
         let Some(place) = self.current.as_ref().and_then(|name| self.places.get(name)) else { return false };
         let sender = place.sender.clone();
-        let mut saying =
-            async move { sender.send(text).await.map_or_else(Outcome::Failed, |_| Outcome::Taken) }.boxed();
-        // The first poll queues the message: so messages keep the order in which they were typed.
-        match saying.as_mut().now_or_never() {
-            Some(outcome) => self.saying.push(std::future::ready(outcome).boxed()),
-            None => self.saying.push(saying),
-        }
+        self.send(async move { sender.send(text).await.map_or_else(Outcome::Failed, |_| Outcome::Taken) });
         true
+    }
+
+    fn send(&self, sending: impl Future<Output = Outcome> + Send + 'static) {
+        let mut sending = sending.boxed();
+        // The first poll queues the message: so messages keep the order in which they were typed.
+        match sending.as_mut().now_or_never() {
+            Some(outcome) => self.saying.push(std::future::ready(outcome).boxed()),
+            None => self.saying.push(sending),
+        }
     }
 
     /// The next thing to tell.
@@ -199,6 +227,7 @@ impl Places {
                 Ok(joined) => self.joined(joined),
                 Err(failure) => Item::NotJoined(wanted, failure.to_string()),
             },
+            Some(received) = self.inbox.recv() => Item::Direct(received),
             Some(item) = self.items.recv() => {
                 if matches!(item, Item::Left(_)) {
                     self.leaving = self.leaving.saturating_sub(1);
@@ -215,6 +244,7 @@ impl Places {
         tokio::spawn(listen(channel, left, self.to_items.clone()));
         self.places.insert(name.clone(), place);
         self.current = Some(name.clone());
+        self.person = None;
         Item::Joined(name)
     }
 }

@@ -8,6 +8,7 @@
 
 mod cancel;
 mod connecting;
+mod direct;
 mod known_servers;
 mod messages;
 mod reconnecting;
