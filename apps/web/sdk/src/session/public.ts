@@ -46,13 +46,12 @@ export class PublicEnvelope implements Envelope {
       return "malformed";
     }
     if (!equal(body.channel, this.#channel)) return "malformed";
-    if (!(await verify(this.#suite, body.author, signed.sig, this.#network, "msg", signed.body))) {
-      return "bad_signature";
-    }
-    const [id, from] = await Promise.all([
+    const [isGood, id, from] = await Promise.all([
+      verify(this.#suite, body.author, signed.sig, this.#network, "msg", signed.body),
       postId(this.#suite, signed.body),
       keyText(this.#suite, "user", body.author),
     ]);
+    if (!isGood) return "bad_signature";
     return { ...body, id, from };
   }
 

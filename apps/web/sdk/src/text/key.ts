@@ -20,9 +20,20 @@ async function checked(suite: Suite, owner: KeyOwner, key: Uint8Array): Promise<
   return concat(typed, check);
 }
 
+/** Texts that are kept: every post names its author, and a hash costs a trip to another thread. */
+const TEXTS = 1_024;
+const texts = new Map<string, string>();
+
 /** The 56 characters of a key. */
 export async function keyText(suite: Suite, owner: KeyOwner, key: Uint8Array): Promise<string> {
-  return base32(await checked(suite, owner, key));
+  const name = owner + String.fromCharCode(...key);
+  const known = texts.get(name);
+  if (known !== undefined) return known;
+  const text = base32(await checked(suite, owner, key));
+  const oldest = texts.size >= TEXTS ? texts.keys().next().value : undefined;
+  if (oldest !== undefined) texts.delete(oldest);
+  texts.set(name, text);
+  return text;
 }
 
 /** Whether a text has the form of such a key; says nothing about its check. */
