@@ -100,6 +100,9 @@ pub(crate) struct Chat {
     /// Join the private channel whose invitation stands in this file; DARKCHAT_INVITE may hold one instead.
     #[arg(long, value_name = "FILE")]
     pub(crate) invite: Option<PathBuf>,
+    /// Log in step by step with /connect, /sign and /verify, and see what is signed.
+    #[arg(long)]
+    pub(crate) manual_login: bool,
     /// One finished line a message, without cursor movement; the only way in this version.
     #[arg(long)]
     pub(crate) plain: bool,

@@ -6,7 +6,7 @@ mod places;
 use crate::args::{Chat as Args, Global};
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::{clean, connect, keep, print};
+use crate::{clean, connect, keep, manual, print};
 use darkchat_client::{Change, Client, Note, Received, State};
 use darkchat_proto::{ChannelName, Code, Invite, UserId, UserName};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -26,6 +26,10 @@ const READ_AHEAD: usize = 16;
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let invite = keep::invite(args.invite.as_deref())?;
+    let mut lines = read_input();
+    if args.manual_login {
+        manual::run(global, &mut lines).await?;
+    }
     let client = connect::present(global).await?;
     let places = Places::new(client.clone(), Arc::new(global.clone()));
     let mut notes = client.notes();
@@ -42,7 +46,6 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
         chat.places.enter(invite, None);
         chat.settle().await?;
     }
-    let mut lines = read_input();
     loop {
         tokio::select! {
             line = lines.recv(), if chat.places.takes_more() => match line {

@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::failure::{Failure, What};
 use crate::{clean, id, print};
-use darkchat_client::{Builder, Client, Fault, Note, Notes};
+use darkchat_client::{Builder, Client, Fault, ManualLogin, Note, Notes};
 use darkchat_crypto::system;
 use darkchat_proto::ServerAddr;
 use darkchat_transport_tcp::Tcp;
@@ -25,9 +25,16 @@ pub(crate) async fn present(global: &Global) -> Result<Client, Failure> {
     connect(global, |builder| builder).await
 }
 
-async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Result<Client, Failure> {
-    let identity = id::load(global)?;
-    let mut builder = Client::builder(identity)
+/// Up to the point where our key is to be shown.
+pub(crate) async fn manually(global: &Global) -> Result<ManualLogin, Failure> {
+    let Some(server) = global.server.first() else {
+        return Err(Failure::new(What::Connect, "no server to connect to, give --server"));
+    };
+    Ok(builder(global)?.manual_login(server.clone()).await?)
+}
+
+fn builder(global: &Global) -> Result<Builder, Failure> {
+    let mut builder = Client::builder(id::load(global)?)
         .transport(Tcp::default())
         .transport(websockets(global)?)
         .name(global.name.clone())
@@ -35,6 +42,11 @@ async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Re
     if let Some(folder) = system::state_folder() {
         builder = builder.known_servers(folder.join("known_servers"));
     }
+    Ok(builder)
+}
+
+async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Result<Client, Failure> {
+    let mut builder = builder(global)?;
     let mut servers = global.server.iter().map(|server| with_port(server.clone()));
     let Some(first) = servers.next() else {
         return Err(Failure::new(What::Connect, "no server to connect to, give --server"));

@@ -10,6 +10,7 @@ mod failure;
 mod format;
 mod id;
 mod keep;
+mod manual;
 mod place;
 mod print;
 mod recv;

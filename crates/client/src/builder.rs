@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::error::ConnectError;
 use crate::known::KnownServers;
+use crate::manual::ManualLogin;
 use crate::run;
 use crate::run::dial::Dialler;
 use crate::session::Config;
@@ -186,28 +187,42 @@ impl Builder {
         self.start().await
     }
 
-    async fn start(self) -> Result<Client, ConnectError> {
-        let Self { identity, transports, secret, credentials, known, device, receive_queue, mut config } =
-            self;
-        if config.servers.is_empty() {
-            return Err(ConnectError::NoAddress);
-        }
-        for server in &mut config.servers {
-            server.addr = server.addr.clone().or_client_port();
-        }
-        let device = device.unwrap_or_else(|| DeviceId::new(random()));
+    /// Connects up to the point where our key is to be shown, and leaves the rest to a person who wants to see it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn manual_login(self, server: ServerAddr) -> Result<ManualLogin, ConnectError> {
+        let addr = ServerAddr { addr: server.addr.or_client_port(), key: server.key };
+        let (dialler, ..) = self.dialler();
+        ManualLogin::connect(dialler, addr).await
+    }
+
+    /// What a dial needs, and what is left of the choices.
+    fn dialler(self) -> (Dialler, Config, usize) {
+        let Self { identity, transports, secret, credentials, known, device, receive_queue, config } = self;
+        let features = Features::RESUME | Features::SEALED;
         let dialler = Dialler {
             transports,
-            link: LinkConfig {
-                network: config.network.clone(),
-                secret,
-                features: Features::RESUME | Features::SEALED,
-            },
+            link: LinkConfig { network: config.network.clone(), secret, features },
             identity: Arc::new(identity),
-            device,
+            device: device.unwrap_or_else(|| DeviceId::new(random())),
             credentials,
             known,
         };
+        (dialler, config, receive_queue)
+    }
+
+    async fn start(self) -> Result<Client, ConnectError> {
+        if self.config.servers.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let (dialler, mut config, receive_queue) = self.dialler();
+        for server in &mut config.servers {
+            server.addr = server.addr.clone().or_client_port();
+        }
         let (client, up) = run::start(dialler, config, receive_queue, random());
         match up.await {
             Ok(result) => result.map(|()| client),

@@ -72,6 +72,7 @@ mod direct;
 mod error;
 mod kept;
 mod known;
+mod manual;
 mod message;
 mod private;
 mod queue;
@@ -90,6 +91,7 @@ pub use direct::{Direct, Inbox};
 pub use error::{ConnectError, JoinError, SendError, TrySendError};
 pub use kept::KeptChannels;
 pub use known::{KnownServers, KnownServersError};
+pub use manual::{ManualLogin, ManualLoginError};
 pub use message::{
     Cause, Content, DirectMessage, Member, MemberChange, Message, Missed, Payload, PrivateView, Received,
     Sent,

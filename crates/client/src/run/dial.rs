@@ -4,7 +4,8 @@ use crate::error::ConnectError;
 use crate::known::{KnownServers, KnownServersError};
 use crate::state::Note;
 use darkchat_crypto::{
-    Credentials, Dialler as Role, Established, HandshakeError, Identity, Initiator, LinkConfig, system,
+    Credentials, Dialler as Role, Established, HandshakeError, Identity, Initiator, InitiatorProof,
+    LinkConfig, system,
 };
 use darkchat_proto::{Addr, Announced, DeviceId, Features, Resume, ServerAddr, ServerId};
 use darkchat_transport::{Link, Transport};
@@ -35,6 +36,14 @@ pub(crate) struct Dialled {
     pub(crate) note: Option<Note>,
 }
 
+/// A link on which the server has proven its key.
+pub(crate) struct Greeted {
+    pub(crate) link: Link,
+    pub(crate) proof: InitiatorProof,
+    expected: Expected,
+    note: Option<Note>,
+}
+
 /// The key that is expected at an address, and where that is written.
 struct Expected {
     key: Option<ServerId>,
@@ -52,6 +61,24 @@ impl Dialler {
         resume: Option<Resume>,
     ) -> Result<Dialled, ConnectError> {
         let place = &addr.addr;
+        let broken = |source| ConnectError::Dial { addr: place.clone(), source };
+        let Greeted { mut link, proof, expected, note } = self.greet(addr).await?;
+        let (server, announced, features) = (proof.server(), *proof.announced(), proof.features());
+        let signature = self.identity.sign(&proof.request());
+        let credentials = Credentials { resume, ..self.credentials.clone() };
+        let (auth, established) = proof
+            .finish(self.identity.public(), signature, credentials)
+            .map_err(|error| refine(place, error, &expected))?;
+        link.sink.send(auth).await.map_err(broken)?;
+        Ok(Dialled { link, established, server, announced, features, note })
+    }
+
+    /// Dials up to the point where the server has proven its key and ours is to be shown.
+    ///
+    /// # Cancel safety
+    /// As [`dial`](Self::dial).
+    pub(crate) async fn greet(&self, addr: &ServerAddr) -> Result<Greeted, ConnectError> {
+        let place = &addr.addr;
         let mut transports = self.transports.iter();
         let transport = transports
             .find(|transport| transport.schemes().contains(&place.scheme()))
@@ -67,15 +94,8 @@ impl Dialler {
             None => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
         };
         let proof = initiator.read_reply(reply).map_err(|error| refine(place, error, &expected))?;
-        let (server, announced, features) = (proof.server(), *proof.announced(), proof.features());
-        let note = self.remember(place, &expected, server).await?;
-        let signature = self.identity.sign(&proof.request());
-        let credentials = Credentials { resume, ..self.credentials.clone() };
-        let (auth, established) = proof
-            .finish(self.identity.public(), signature, credentials)
-            .map_err(|error| refine(place, error, &expected))?;
-        link.sink.send(auth).await.map_err(broken)?;
-        Ok(Dialled { link, established, server, announced, features, note })
+        let note = self.remember(place, &expected, proof.server()).await?;
+        Ok(Greeted { link, proof, expected, note })
     }
 
     /// The key in the address, or else that on file.
