@@ -204,7 +204,10 @@ export function looked(): void {
 
 /** Says goodbye when the page goes away, as far as the browser lets it. */
 export function goodbye(): void {
-  void client?.close();
+  const leaving = client;
+  // Whoever leaves does not connect again when that client has ended.
+  client = undefined;
+  void leaving?.close();
 }
 
 /** Starts anew with the key that the store has now. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { folder, startServer, stop } from "../../../sdk/test/interop/programs.ts";
 import { pageSha256 } from "./serve.ts";
-import { isPossible, log, say, screenshot, World } from "./world.ts";
+import { isPossible, log, OPEN_HOST, say, screenshot, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("the page", () => {
   let world: World;
@@ -176,6 +176,22 @@ describe.skipIf(!isPossible)("the page", () => {
     const page = await world.enter("ann");
     await page.getByRole("button", { name: /settings/ }).click();
     await page.getByText(pageSha256()).waitFor();
+  });
+
+  test("without a secure context it works too, with the fallback, and says what that means", async () => {
+    const page = await (await world.window()).newPage();
+    await page.goto(`${world.front.url.replace("127.0.0.1", OPEN_HOST)}#general`);
+    await page.getByText("1 person here").waitFor();
+    expect(await page.evaluate(() => isSecureContext)).toBe(false);
+    await page.getByRole("alert").getByText("your key cannot be locked away").waitFor();
+    const bob = await world.enter("bob");
+    await say(page, "unprotected");
+    await log(bob).getByText("unprotected").waitFor();
+    await say(bob, "I hear you");
+    await log(page).getByText("I hear you").waitFor();
+    await screenshot(page, "unprotected");
+    await page.reload();
+    await page.getByText("1 person here").waitFor();
   });
 
   test("the recovery file of a new key brings it to another browser", async () => {

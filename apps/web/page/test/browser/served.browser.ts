@@ -1,7 +1,7 @@
 // The page as darkchatd itself serves it, with nothing in between, and the terminal client in the same channel.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { RustClient } from "../../../sdk/test/interop/programs.ts";
+import { folder, RustClient } from "../../../sdk/test/interop/programs.ts";
 import { isPossible, log, say, screenshot, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("the page of the server", () => {
@@ -57,6 +57,25 @@ describe.skipIf(!isPossible)("the page of the server", () => {
     ]);
     await log(page).getByText("to the browser").waitFor();
     expect(await bob.ended()).toBe(0);
+  });
+
+  test("direct messages with the terminal client, both ways", async () => {
+    const page = await world.enter("ann");
+    const home = folder();
+    const { id } = await new RustClient(["id", "new", "--json"], home).line(({ type }) => type === "identity");
+    const server = ["--server", world.server.tcp, "--name", "bob"];
+    const heard = new RustClient([...server, "recv", "--dm", "-n", "1", "--json"], home);
+    await heard.line(({ type, state }) => type === "state" && state === "connected");
+    await say(page, `/msg ${id} psst`);
+    const message = await heard.line(({ type }) => type === "direct");
+    expect(message).toMatchObject({ name: "ann", text: "psst" });
+    const answer = new RustClient([...server, "send", "--to", String(message.from), "heard"], home);
+    await page
+      .getByRole("log", { name: /^Messages with bob~/ })
+      .getByText("heard")
+      .waitFor();
+    expect(await answer.ended()).toBe(0);
+    expect(await page.getByText("Not sent").count()).toBe(0);
   });
 
   test("a picture for those who have not been there", async () => {

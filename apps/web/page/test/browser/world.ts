@@ -28,6 +28,9 @@ export const isPossible = process.env.DARKCHAT_PROGRAMS !== undefined || (areBui
 const SCREENSHOTS =
   process.env.DARKCHAT_SCREENSHOTS ?? fileURLToPath(new URL("../../screenshots/", import.meta.url));
 
+/** A host under which the page has no protection, as in a local network without TLS. */
+export const OPEN_HOST = "chat.test";
+
 /** A server, the page in front of it, and a browser. */
 export class World {
   readonly browser: Browser;
@@ -52,7 +55,15 @@ export class World {
     const server = await startServer(more, options);
     const [browser, front] = await Promise.all([
       // Without a user namespace of its own, as in containers, Chromium has no sandbox to offer.
-      chromium.launch({ executablePath: path, args: ["--no-sandbox", "--disable-gpu"] }),
+      chromium.launch({
+        executablePath: path,
+        args: [
+          "--no-sandbox",
+          "--disable-gpu",
+          // A name that is not localhost makes a page no secure context.
+          `--host-resolver-rules=MAP ${OPEN_HOST} 127.0.0.1`,
+        ],
+      }),
       isDirect ? itself(server) : startFront(server.ws),
     ]);
     return new World(browser, server, front);
