@@ -62,7 +62,9 @@ describe.skipIf(!isPossible)("the page of the server", () => {
   test("direct messages with the terminal client, both ways", async () => {
     const page = await world.enter("ann");
     const home = folder();
-    const { id } = await new RustClient(["id", "new", "--json"], home).line(({ type }) => type === "identity");
+    const { id } = await new RustClient(["id", "new", "--json"], home).line(
+      ({ type }) => type === "identity",
+    );
     const server = ["--server", world.server.tcp, "--name", "bob"];
     const heard = new RustClient([...server, "recv", "--dm", "-n", "1", "--json"], home);
     await heard.line(({ type, state }) => type === "state" && state === "connected");
