@@ -82,6 +82,8 @@ fn features(root: &Path) -> Result<Outcome> {
         ("darkchat-crypto", "system"),
         ("darkchat-transport", ""),
         ("darkchat-transport", "conformance"),
+        ("darkchat-transport-ws", ""),
+        ("darkchat-transport-ws", "tls"),
     ] {
         let args =
             ["clippy", "--lib", "--locked", "--no-default-features", "-p", package, "--features", feature];

@@ -181,7 +181,7 @@ impl Transport for Ws {
     }
 
     /// Listens on the first address of a name that can be bound. `[::]` takes IPv4 too where the system does so, and
-    /// such callers are reported by their IPv4 address. An address under `wss` needs a [certificate](Self::certificate).
+    /// such callers are reported by their IPv4 address. An address under `wss` needs a certificate.
     fn listen(&self, addr: Addr) -> BoxFuture<io::Result<Listener>> {
         let ws = self.clone();
         Box::pin(async move {
