@@ -85,6 +85,16 @@ describe.skipIf(!isPossible)("the page where it is hard", () => {
       expect(await header.locator("bdi").textContent()).toBe(name);
     }
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    // However long the name, the mark is in sight, in the log and in the list.
+    const hidden = await page.evaluate(
+      () =>
+        [...document.querySelectorAll(".log, .members")].flatMap((box) =>
+          [...box.querySelectorAll(".mark")].filter(
+            (mark) => mark.getBoundingClientRect().right > box.getBoundingClientRect().right - 4,
+          ),
+        ).length,
+    );
+    expect(hidden).toBe(0);
     await screenshot(page, "names");
   });
 
