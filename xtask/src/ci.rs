@@ -158,7 +158,23 @@ fn documented_flags(root: &Path) -> Result<Outcome> {
     let server = server(root)?;
     // Its own tests have just built the client; asking cargo for it alone would build half of the graph again.
     let client = server.with_file_name(format!("darkchat{}", std::env::consts::EXE_SUFFIX));
-    let commands: [(_, &[&str]); 2] = [(server, &["", "id"]), (client, &["", "chat", "send", "recv", "id"])];
+    let of_client = [
+        "",
+        "chat",
+        "send",
+        "recv",
+        "id",
+        "channel create",
+        "channel join",
+        "channel invite",
+        "channel add",
+        "channel remove",
+        "channel rekey",
+        "channel list",
+        "channel leave",
+        "contacts",
+    ];
+    let commands: [(_, &[&str]); 2] = [(server, &["", "id", "tls self-signed"]), (client, &of_client)];
     for (program, commands) in commands {
         for command in commands {
             let words = command.split_whitespace().chain(["--help"]);
