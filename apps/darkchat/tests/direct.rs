@@ -103,20 +103,21 @@ fn servers_in_a_line_carry_it_both_ways_to_each_device_once() {
     let places = [servers[4].any(), servers[2].any(), servers[4].any()];
     let devices = places.map(|place| bob.listen(place, &[]));
     // Each server tells the others whose users it has; a lookup finds all once that has come through.
-    let mut probes = 0;
+    let mut found = [false; 3];
     common::until("all three devices are found", || {
-        probes += 1;
-        let out = ann.send(servers[0].any(), &bob.key, &["--timeout", "20s", &format!("probe {probes}")]);
-        out.status.success()
-            && devices.iter().all(|device| {
-                let last = heard(device);
-                last["text"] == format!("probe {probes}").as_str()
-            })
+        let out = ann.send(servers[0].any(), &bob.key, &["--timeout", "20s", "probe"]);
+        for (found, device) in found.iter_mut().zip(&devices) {
+            *found |= device.out.has("probe");
+        }
+        out.status.success() && found == [true; 3]
     });
-    let out = ann.send(servers[0].any(), &bob.key, &["to all three"]);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    for text in ["to all three", "the end"] {
+        let out = ann.send(servers[0].any(), &bob.key, &[text]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
     for device in &devices {
-        assert_eq!(heard(device)["text"], "to all three");
+        device.out.until(&["\"to all three\""]);
+        assert!(!device.out.until(&["\"text\":"]).contains("to all three"), "once");
     }
     let anns = ann.listen(servers[0].any(), &[]);
     common::until("ann is found", || bob.send(servers[3].any(), &ann.key, &["back"]).status.success());

@@ -6,10 +6,10 @@ use crate::known::KnownServers;
 use crate::manual::ManualLogin;
 use crate::run;
 use crate::run::dial::Dialler;
-use crate::session::Config;
+use crate::session::{Config, Trust};
 use darkchat_crypto::{Credentials, Identity, LinkConfig, NetworkSecret, system};
 use darkchat_proto::limits::MAX_AGENT;
-use darkchat_proto::{DeviceId, Features, Network, ServerAddr, UserName};
+use darkchat_proto::{DeviceId, Features, Network, ServerAddr, UserId, UserName};
 use darkchat_transport::Transport;
 use rand_core::Rng as _;
 use std::path::PathBuf;
@@ -43,6 +43,7 @@ pub struct Builder {
     known: Option<KnownServers>,
     device: Option<DeviceId>,
     receive_queue: usize,
+    trust: Vec<(UserId, Trust)>,
     config: Config,
 }
 
@@ -59,6 +60,7 @@ impl Builder {
             known: None,
             device: None,
             receive_queue: RECEIVE_QUEUE,
+            trust: Vec::new(),
             config: Config::default(),
         }
     }
@@ -135,6 +137,13 @@ impl Builder {
         self
     }
 
+    /// What the user thinks of a key, from the start: nothing of a blocked one is shown or answered. May be given again,
+    /// for at most 4,096 keys; [`Client::trust`] changes it later.
+    pub fn trust(mut self, user: UserId, trust: Trust) -> Self {
+        self.trust.push((user, trust));
+        self
+    }
+
     /// Messages that wait in one channel until the program reads them, at least 1; 1,024 by default, and never more
     /// than 8 MiB. What comes beyond is reported as missed and never stalls the link.
     pub const fn receive_queue(mut self, messages: usize) -> Self {
@@ -202,7 +211,17 @@ impl Builder {
 
     /// What a dial needs, and what is left of the choices.
     fn dialler(self) -> (Dialler, Config, usize) {
-        let Self { identity, transports, secret, credentials, known, device, receive_queue, config } = self;
+        let Self {
+            identity,
+            transports,
+            secret,
+            credentials,
+            known,
+            device,
+            receive_queue,
+            trust: _,
+            config,
+        } = self;
         let features = Features::RESUME | Features::SEALED;
         let dialler = Dialler {
             transports,
@@ -219,11 +238,12 @@ impl Builder {
         if self.config.servers.is_empty() {
             return Err(ConnectError::NoAddress);
         }
+        let trust = self.trust.clone();
         let (dialler, mut config, receive_queue) = self.dialler();
         for server in &mut config.servers {
             server.addr = server.addr.clone().or_client_port();
         }
-        let (client, up) = run::start(dialler, config, receive_queue, random());
+        let (client, up) = run::start(dialler, config, trust, receive_queue, random());
         match up.await {
             Ok(result) => result.map(|()| client),
             Err(_) => Err(ConnectError::NoAddress),

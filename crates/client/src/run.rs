@@ -18,7 +18,7 @@ use crate::session::{
 use crate::state::{Note, Told};
 use clock::Clock;
 use darkchat_crypto::system;
-use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, UserId, UserName};
+use darkchat_proto::{Addr, ChannelId, ChannelName, Code, Entry, Goodbye, Network, Time, UserId, UserName};
 use dial::Dialler;
 use direct::DirectCommand;
 use link::{LinkTask, Write};
@@ -117,6 +117,7 @@ impl SharedStats {
 pub(crate) fn start(
     dialler: Dialler,
     config: Config,
+    trust: Vec<(UserId, Trust)>,
     receive_queue: usize,
     seed: [u8; 32],
 ) -> (Client, oneshot::Receiver<Result<(), ConnectError>>) {
@@ -135,8 +136,12 @@ pub(crate) fn start(
     };
     let network = config.network.clone();
     let first = config.servers.first().map(|server| server.addr.clone());
+    let mut session = Session::new(shared.id, dialler.device, config, seed);
+    for (user, trust) in trust {
+        session.handle(Time::ZERO, Input::Trust { user, trust });
+    }
     let run = Run {
-        session: Session::new(shared.id, dialler.device, config, seed),
+        session,
         dialler: Arc::new(dialler),
         network,
         clock: Clock::start(),

@@ -99,6 +99,11 @@ impl Lines {
         panic!("the stream ended without {words:?}: {seen:#?}");
     }
 
+    /// Whether a line that holds this word has come already; the lines up to it are gone then.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.0.try_iter().any(|line| line.contains(word))
+    }
+
     /// All lines to the end of the stream.
     pub(crate) fn rest(&self) -> Vec<String> {
         std::iter::from_fn(|| self.next()).collect()

@@ -1,7 +1,7 @@
 //! Direct messages through the real server: outcomes, devices, and futures that are dropped half way.
 
 use super::*;
-use darkchat_client::{DirectMessage, Inbox, Note, Payload, SendError, TrySendError};
+use darkchat_client::{DirectMessage, Inbox, Note, Payload, SendError, Trust, TrySendError};
 use futures_util::{FutureExt as _, StreamExt as _};
 
 async fn next(inbox: &mut Inbox) -> DirectMessage {
@@ -131,4 +131,25 @@ async fn a_client_that_is_not_reachable_is_so_after_its_first_message() {
     let mut inbox = quiet.inbox();
     ann.direct(from).send("there you are").await.expect("acknowledged");
     assert_eq!(next(&mut inbox).await.payload.as_text(), Some("there you are"));
+}
+
+#[tokio::test]
+async fn a_blocked_key_is_not_heard_and_a_verified_one_is_marked_as_such() {
+    let (memory, _station, ann, bob) = two().await;
+    let carol = Client::builder(identity(8))
+        .transport(memory)
+        .trust(ann.id(), Trust::Blocked)
+        .trust(bob.id(), Trust::Verified)
+        .connect(addr("station"))
+        .await
+        .expect("connected");
+    let mut inbox = carol.inbox();
+    ann.direct(carol.id()).try_send("let me in").expect("queued");
+    bob.direct(carol.id()).send("it is me").await.expect("acknowledged");
+    let message = next(&mut inbox).await;
+    assert_eq!((message.payload.as_text(), message.trust), (Some("it is me"), Trust::Verified));
+    carol.trust(ann.id(), Trust::Unknown);
+    ann.direct(carol.id()).send("now?").await.expect("acknowledged");
+    let heard = [next(&mut inbox).await, next(&mut inbox).await];
+    assert!(heard.iter().all(|message| message.from == ann.id() && message.trust == Trust::Unknown));
 }

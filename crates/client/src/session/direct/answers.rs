@@ -93,7 +93,7 @@ impl Session {
         direct.active.extend(peer.devices.keys().map(|device| Party { user, device: *device }));
         direct.stir();
         for device in gone {
-            self.give_up_waiting(Party { user, device }, Failure::NotHere);
+            self.give_up_waiting(Party { user, device }, None, Failure::NotHere);
         }
     }
 
@@ -219,7 +219,7 @@ impl Session {
                     device.call = None;
                     device.wants_call = false;
                 }
-                self.give_up_waiting(to, why);
+                self.give_up_waiting(to, None, why);
             }
             Carried::Answer | Carried::Acks(_) => {}
         }

@@ -40,6 +40,8 @@ pub(super) struct Call {
     pub(super) sent: usize,
     /// When it is to leave again.
     pub(super) again: Time,
+    /// When it first left.
+    pub(super) began: Time,
 }
 
 /// A call of theirs that we have answered.

@@ -85,7 +85,7 @@ pub(super) struct Letter {
     /// Why nothing of it can be sent at all.
     pub(super) refused: Option<Failure>,
     /// When it came.
-    since: Time,
+    pub(super) since: Time,
     /// When it first left.
     pub(super) left: Option<Time>,
     /// Whether a lookup has told the devices since it came.

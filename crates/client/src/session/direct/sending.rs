@@ -303,7 +303,8 @@ impl Session {
         let made = Calling::start(&self.network, own, &callee, &payload.encode(), &mut self.secrets);
         match made {
             Ok((calling, packet)) => {
-                device.call = Some(Call { calling, packet, key: callee.key_id(), sent: 0, again: now });
+                device.call =
+                    Some(Call { calling, packet, key: callee.key_id(), sent: 0, again: now, began: now });
                 device.wants_call = false;
                 self.call_leaves(now, party);
             }
@@ -336,19 +337,20 @@ impl Session {
     /// Nobody answers: what waits for this device is given up, if there is no session to say it in.
     fn call_failed(&mut self, now: Time, party: Party) {
         let Some(device) = self.direct.touch(party) else { return };
-        device.call = None;
+        let began = device.call.take().map_or(now, |call| call.began);
         device.bundle = None;
         device.wants_call = false;
         if device.writable().is_none() {
-            device.is_listed = false;
-            self.give_up_waiting(party, Failure::TimedOut);
+            // What came while it was called has its own call coming.
+            self.give_up_waiting(party, Some(began), Failure::TimedOut);
         }
         self.want_lookup(now, party.user);
     }
 
-    /// What waits for a device that will not come is given up.
-    pub(super) fn give_up_waiting(&mut self, party: Party, why: Failure) {
-        for letter in self.direct.letters.values_mut().filter(|letter| letter.to == party.user) {
+    /// What waits for a device that will not come is given up, if it came `until` then.
+    pub(super) fn give_up_waiting(&mut self, party: Party, until: Option<Time>, why: Failure) {
+        let letters = self.direct.letters.values_mut().filter(|letter| letter.to == party.user);
+        for letter in letters.filter(|letter| until.is_none_or(|until| letter.since <= until)) {
             if let Some(copy) = letter.copies.get_mut(&party.device)
                 && matches!(copy.fate, Fate::Waiting(_) | Fate::Bounced)
             {
