@@ -1,6 +1,5 @@
 //! What the memory of servers holds of a direct message: nothing of what it says.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod common;
 
