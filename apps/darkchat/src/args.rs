@@ -118,7 +118,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "FILE")]
     pub(crate) invite: Option<PathBuf>,
     /// The user to send to, sealed for nobody else.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = crate::contacts::person)]
     pub(crate) to: Option<UserId>,
     /// The message; without it, or with -, standard input to its end, less one trailing newline.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
@@ -223,7 +223,7 @@ pub(crate) enum ChannelAction {
         #[arg(value_name = "NAME", value_parser = private_name)]
         place: ChannelName,
         /// Send it to this user in a direct message.
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", value_parser = crate::contacts::person)]
         to: Option<UserId>,
     },
     /// Add members, and change the secret.

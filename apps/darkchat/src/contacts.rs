@@ -4,7 +4,7 @@ use crate::args::{ContactsAction, Global};
 use crate::failure::{Failure, What};
 use crate::id;
 use crate::print::{self, Json};
-use darkchat_client::{ContactBook, ContactError};
+use darkchat_client::{ContactBook, ContactError, Standing};
 use darkchat_crypto::{Identity, system};
 use darkchat_proto::{SafetyNumber, UserId};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(global: &Global, action: &ContactsAction) -> Result<(), Failur
             }
         }
         ContactsAction::Add { contact, key } => {
-            if book.add(contact, *key)? == darkchat_client::Standing::New {
+            if book.add(contact, *key)? == Standing::New {
                 // What goes to a name must not change because somebody says so.
                 book.find(contact)?;
             }
@@ -48,6 +48,12 @@ pub(crate) fn run(global: &Global, action: &ContactsAction) -> Result<(), Failur
         ContactsAction::Rm { contact } => book.remove(contact)?,
     }
     Ok(())
+}
+
+/// Whom to send to: a key, or a contact's name as long as it means one key.
+pub(crate) fn person(text: &str) -> Result<UserId, String> {
+    let find = || Ok::<_, Failure>(book()?.find(text)?.user);
+    find().map_err(|failure| failure.to_string())
 }
 
 /// Prints what both people must find equal.

@@ -62,6 +62,11 @@ fn another_key_for_a_name_is_loud_and_waits_for_a_decision() {
     assert_eq!(out.status.code(), Some(4));
     assert!(told.contains(&bobs) && told.contains(&anns) && told.contains("verify or trust"), "{told}");
     assert_eq!(ann.says(&["contacts", "list"]), format!("bob {bobs} known\nbob {anns} new"));
+    for whom in ["bob", &bobs] {
+        let out = ann.run(&["send", "--to", whom, "hello"]);
+        let told = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(2) && told.contains("has changed"), "nothing is sent: {told}");
+    }
     ann.says(&["contacts", "trust", "bob"]);
     assert_eq!(ann.says(&["contacts", "list"]), format!("bob {anns} known"));
     ann.says(&["contacts", "block", "bob"]);
