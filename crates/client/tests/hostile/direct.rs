@@ -260,7 +260,7 @@ fn altered_repeated_and_redirected_packets_are_shown_to_nobody_and_keep_no_true_
 }
 
 #[test]
-fn all_that_was_ever_said_brings_nothing_when_it_comes_again_at_once_after_a_reconnect_and_in_an_hour() {
+fn d7_all_that_was_ever_said_brings_nothing_when_it_comes_again_at_once_after_a_reconnect_and_in_an_hour() {
     let mut line = Line::new();
     for text in ["one", "two", "three"] {
         line.tell(text);
