@@ -1,4 +1,5 @@
 //! Direct messages with real keys, over real servers: nobody between two people reads or invents anything.
+#![expect(clippy::panic, clippy::expect_used, reason = "a test that cannot make its input has failed")]
 
 mod common;
 
