@@ -26,8 +26,8 @@ pub(super) const PLAN: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "crates/client/src/session/input.rs",
-                text: "let Kind::Deliver(bytes) = frame.kind else { return Self::Other(frame) };",
-                by: "let Kind::Deliver(bytes) = frame.kind else { return Self::Other(frame) };\n        let wire = bytes.clone();",
+                text: "match Deliver::decode(bytes) {",
+                by: "let wire = bytes.clone();\n        match Deliver::decode(bytes) {",
             },
             Edit {
                 file: "crates/client/src/session/input.rs",
