@@ -11,6 +11,8 @@ export const STEP_MS = 3_600_000;
 export const OVERLAP_MS = 300_000;
 /** The most steps that are made at once: a year. */
 const MAX_JUMP = 8_784;
+/** The most generations that one rekey may lead on: more would use up the numbers. */
+export const MAX_LEAP = 64;
 
 const STEP = utf8("dchat/1/grp-step");
 const KEY = utf8("dchat/1/grp-key");
@@ -37,6 +39,8 @@ export interface GroupFacts {
 /** A generation, as a member has it. */
 export class Generation {
   readonly facts: GroupFacts;
+  /** Whom a later generation has removed: what they say here is not shown. */
+  readonly gone: Bytes[] = [];
   readonly #suite: Suite;
   #step: number;
   #secret: Bytes;
@@ -124,7 +128,8 @@ export class Generation {
 
   /** Whether somebody may write here. */
   isMember(user: Bytes): boolean {
-    return this.facts.members?.some((member) => equal(member, user)) ?? true;
+    const isUser = (one: Bytes): boolean => equal(one, user);
+    return (this.facts.members?.some(isUser) ?? true) && !this.gone.some(isUser);
   }
 
   isAdmin(user: Bytes): boolean {
@@ -161,6 +166,8 @@ export class Generation {
     nowMs: number,
   ): Promise<Rekey> {
     const { network, channel, generation, admins, members } = this.facts;
+    if (members === undefined && this.facts.membersHash.length > 0)
+      throw new GroupError("no member list yet");
     const stays = (user: Bytes): boolean => !removed.some((gone) => equal(gone, user));
     const rest = members?.filter(stays) ?? [];
     const next: Invite = {
@@ -189,7 +196,8 @@ export class Generation {
     const { next, members, removed } = rekey;
     if (!equal(rekey.oldChannel, channel)) throw new GroupError("rekey of another channel");
     if (!this.isAdmin(rekey.admin)) throw new GroupError("rekey by somebody who is no administrator");
-    if (next.generation !== generation + 1 || next.network !== network || equal(next.channel, channel)) {
+    const leap = next.generation - generation;
+    if (leap < 1 || leap > MAX_LEAP || next.network !== network || equal(next.channel, channel)) {
       throw new GroupError("rekey to another generation or network");
     }
     checkSizes(next.admins, members);

@@ -11,11 +11,11 @@ import { plain, type Room } from "../session/room.ts";
 import type { Rooms } from "../session/rooms.ts";
 import { keyText } from "../text/key.ts";
 import { ENTRY, type GroupControl, type Invite, Rekey, type Signed } from "../wire/messages.ts";
-import { type Generation, GroupError, OVERLAP_MS } from "./generation.ts";
+import { type Generation, GroupError, MAX_LEAP, OVERLAP_MS, STEP_MS } from "./generation.ts";
 import { SealedEnvelope } from "./sealed.ts";
 
 /** How long a rekey that a MOVED entry announced may take before we ask for it, in milliseconds. */
-const ASK_MS = 2_000;
+const ASK_MS = 5_000;
 /** How long those who were told may take to come, as a join may take to spread, and how often we look. */
 const ARRIVAL_MS = 3_000;
 const LOOK_MS = 50;
@@ -23,6 +23,11 @@ const LOOK_MS = 50;
  * only one does. */
 const WEEK_MS = 7 * 24 * 3_600_000;
 const SPREAD_MS = 3_600_000;
+/** Who did not acknowledge a rekey is told again after this, and then half as often each time. */
+const TELL_AGAIN_MS = 30_000;
+/** How long an administrator waits before it brings branches together, for itself and each one before it in the order
+ * of keys: so that one does it, and another if that one is away. */
+const MERGE_MS = 3_000;
 /** Rekeys that are kept to be passed on to members who were away. */
 const REKEYS = 16;
 
@@ -53,7 +58,6 @@ interface Chamber {
 interface KnownRekey {
   readonly signed: Signed;
   readonly rekey: Rekey;
-  readonly hash: Bytes;
 }
 
 /** All generations that are read now, of which one is written. */
@@ -119,19 +123,23 @@ export class Hall {
   }
 
   /**
-   * Makes the next generation without some members, and tells those who remain.
+   * Makes the next generation without some members, and tells those who remain: those of another branch as well, who
+   * may know no other.
    * @throws GroupError when we are no admin, or the change would leave none.
    */
-  async change(removed: Bytes[], reason: string): Promise<{ told: Bytes[]; away: Bytes[] }> {
+  async change(removed: Bytes[], reason: string, other?: Bytes): Promise<{ told: Bytes[]; away: Bytes[] }> {
     const { signer, clock } = this.#parts;
     const before = this.#current;
     const me = signer.publicKey;
     if (!before.generation.isAdmin(me)) throw new GroupError("only an administrator may change the channel");
     const rekey = await before.generation.rekey(me, removed, reason, this.#name, this.#servers, clock.wall());
-    const body = Rekey.encode(rekey);
-    const sig = await sign(signer, before.generation.facts.network, "rekey", body);
-    const signed = { body, sig };
-    await this.#mutex.do(() => this.#take(signed, rekey));
+    const network = before.generation.facts.network;
+    const signed: Signed[] = [];
+    for (const oldChannel of other === undefined ? [rekey.oldChannel] : [rekey.oldChannel, other]) {
+      const body = Rekey.encode({ ...rekey, oldChannel });
+      signed.push({ body, sig: await sign(signer, network, "rekey", body) });
+    }
+    for (const one of signed) await this.#mutex.do(() => this.#take(one, Rekey.decode(one.body)));
     const moved = before.room.send(plain(ENTRY.MOVED, u32be(rekey.next.generation)));
     moved.catch(() => {});
     const outcome = await this.#tellAll(before, signed, removed);
@@ -150,13 +158,13 @@ export class Hall {
     });
   }
 
-  /** Somebody who was away asks how the channel went on. */
+  /** Somebody who was away asks how the channel went on. Only who is on a signed list is told. */
   async asked(from: Bytes, channel: Bytes): Promise<void> {
-    for (const { signed, rekey } of this.#rekeys) {
-      if (!equal(rekey.oldChannel, channel)) continue;
-      const isListed = rekey.members.some((member) => equal(member, from));
-      const isOpen = rekey.next.membersHash.length === 0 && !rekey.removed.some((user) => equal(user, from));
-      if (isListed || isOpen) await this.#parts.tell(from, { is: "rekey", rekey: signed }).catch(() => false);
+    let isAfter = false;
+    for (const { signed, rekey } of [...this.#rekeys]) {
+      isAfter ||= equal(rekey.oldChannel, channel) || equal(rekey.next.channel, channel);
+      if (isAfter && rekey.members.some((member) => equal(member, from)))
+        await this.#parts.tell(from, { is: "rekey", rekey: signed }).catch(() => false);
     }
   }
 
@@ -169,8 +177,8 @@ export class Hall {
 
   /** A MOVED entry: who does not hear of the rekey by itself asks for it. */
   moved(generation: Generation, author: Bytes, content: Bytes): void {
-    const isNext = content.length === 4 && readU32be(content, 0) === generation.facts.generation + 1;
-    if (!isNext || this.#isOver) return;
+    const leap = content.length === 4 ? readU32be(content, 0) - generation.facts.generation : 0;
+    if (leap < 1 || leap > MAX_LEAP || this.#isOver) return;
     const channel = generation.facts.channel;
     this.#parts.clock.after(ASK_MS, () => {
       const isKnown = this.#isOver || this.#rekeys.some(({ rekey }) => equal(rekey.oldChannel, channel));
@@ -184,7 +192,7 @@ export class Hall {
 
   async #tellAll(
     before: Chamber,
-    signed: Signed,
+    signed: Signed[],
     removed: Bytes[],
   ): Promise<{ told: Bytes[]; away: Bytes[] }> {
     const { signer, userKey } = this.#parts;
@@ -196,19 +204,35 @@ export class Hall {
     for (const user of [...removed, signer.publicKey]) all.delete(hex(user));
     const [told, away]: [Bytes[], Bytes[]] = [[], []];
     const tell = async (user: Bytes): Promise<void> => {
-      const isTold = await this.#parts.tell(user, { is: "rekey", rekey: signed }).catch(() => false);
-      (isTold ? told : away).push(user);
+      const tells = signed.map((rekey) => this.#parts.tell(user, { is: "rekey", rekey }).catch(() => false));
+      ((await Promise.all(tells)).every(Boolean) ? told : away).push(user);
     };
     await Promise.all([...all.values()].map(tell));
+    this.#tellAgain(away, signed, TELL_AGAIN_MS);
     return { told, away };
   }
 
-  /** Once a week the secret changes, if an administrator is there. */
+  #tellAgain(away: Bytes[], signed: Signed[], ms: number): void {
+    // Half as often each time, and so for a week at most.
+    if (this.#isOver || away.length === 0 || ms > WEEK_MS / 2) return;
+    this.#parts.clock.after(ms, async () => {
+      const tells = away.map(async (user) => {
+        const all = signed.map((rekey) => this.#parts.tell(user, { is: "rekey", rekey }).catch(() => false));
+        return (await Promise.all(all)).every(Boolean);
+      });
+      const isTold = await Promise.all(tells);
+      const left = away.filter((_, at) => !isTold[at]);
+      this.#tellAgain(left, signed, 2 * ms);
+    });
+  }
+
+  /** Once a week the secret changes, if an administrator is there; not where whoever has the link is a member, as those
+   * who are away could not be told. */
   #plan(): void {
     const { clock, signer } = this.#parts;
     const { generation } = this.#current;
     this.#stopWeek();
-    if (!generation.isAdmin(signer.publicKey)) return;
+    if (!generation.isAdmin(signer.publicKey) || generation.facts.membersHash.length === 0) return;
     const left = Math.max(0, generation.facts.startMs + WEEK_MS - clock.wall());
     this.#stopWeek = clock.after(left + Math.random() * SPREAD_MS, () => {
       void this.change([], "").catch(() => {});
@@ -226,24 +250,34 @@ export class Hall {
     }
   }
 
-  /** Follows a rekey whose signature is good. Of two for the same channel the one with the smaller hash is written. */
+  /** Follows a rekey whose signature is good. The later generation is written, of equally late ones that with the
+   * smaller channel id. */
   async #take(signed: Signed, rekey: Rekey): Promise<void> {
-    const { suite, clock } = this.#parts;
-    const hash = await suite.sha256(signed.body);
-    if (this.#isOver || this.#rekeys.some((known) => equal(known.hash, hash))) return;
+    const { clock } = this.#parts;
+    const isThis = (known: KnownRekey): boolean => equal(known.signed.body, signed.body);
+    if (this.#isOver || this.#rekeys.some(isThis)) return;
     const from = this.#chambers().find(({ generation }) => equal(generation.facts.channel, rekey.oldChannel));
     if (from === undefined) return;
     const next = await from.generation.successor(rekey, clock.wall());
     const rival = this.#rekeys.find((known) => equal(known.rekey.oldChannel, rekey.oldChannel));
-    const chamber = await this.#open(next);
-    this.#rekeys.push({ signed, rekey, hash });
+    const known = { signed, rekey };
+    for (const { generation } of this.#chambers()) {
+      if (generation.facts.generation < next.facts.generation) generation.gone.push(...rekey.removed);
+    }
+    // Another branch's way to a generation that is known is kept for those who ask.
+    const isKnown = this.has(rekey.next.channel);
+    const chamber = isKnown ? undefined : await this.#open(next);
+    this.#rekeys.push(known);
     if (this.#rekeys.length > REKEYS) this.#rekeys.shift();
-    const isSuccessor = rival === undefined || compare(hash, rival.hash) < 0;
-    // A branch of an older generation is read; what is written changes only from where we stand.
-    const isHere =
-      from === this.#current ||
-      (rival !== undefined && equal(rival.rekey.next.channel, this.generation.facts.channel));
-    if (isSuccessor && isHere) {
+    // It holds the secret of a generation's beginning.
+    clock.after(STEP_MS, () => {
+      const at = this.#rekeys.indexOf(known);
+      if (at >= 0) this.#rekeys.splice(at, 1);
+    });
+    if (chamber === undefined) return;
+    const [one, other] = [next.facts, this.generation.facts];
+    const ahead = one.generation - other.generation;
+    if (ahead > 0 || (ahead === 0 && compare(one.channel, other.channel) < 0)) {
       this.#retire(this.#current);
       this.#current = chamber;
       this.#plan();
@@ -251,21 +285,24 @@ export class Hall {
     } else {
       this.#retire(chamber);
     }
-    if (rival !== undefined) this.#merge(rival, { signed, rekey, hash });
+    if (rival !== undefined) this.#merge(rival.rekey, rekey);
   }
 
-  /** Two admins changed the channel at once: whose change lost makes the one that joins both removals. */
-  #merge(one: KnownRekey, other: KnownRekey): void {
+  /** Two admins changed the channel at once: the first who is there joins both removals. */
+  #merge(one: Rekey, other: Rekey): void {
     const me = this.#parts.signer.publicKey;
-    const loser = compare(one.hash, other.hash) < 0 ? other : one;
-    const members = this.generation.facts.members;
-    const removed = loser.rekey.removed.filter(
-      (user) => members === undefined || members.some((member) => equal(member, user)),
-    );
-    if (!equal(loser.rekey.admin, me) || removed.length === 0 || !this.generation.isAdmin(me)) return;
-    void Promise.resolve()
-      .then(() => this.change(removed, loser.rekey.reason))
-      .catch(() => {});
+    const rank = [...this.generation.facts.admins].sort(compare).findIndex((admin) => equal(admin, me));
+    if (rank < 0) return;
+    this.#parts.clock.after(MERGE_MS * (rank + 1), () => {
+      const { channel, members } = this.generation.facts;
+      const loser = [one, other].find(({ next }) => !equal(next.channel, channel));
+      const isHere = [one, other].some(({ next }) => equal(next.channel, channel));
+      const removed = [...one.removed, ...other.removed].filter(
+        (user) => members?.some((member) => equal(member, user)) ?? true,
+      );
+      if (this.#isOver || !isHere || removed.length === 0) return;
+      void this.change(removed, "", loser?.next.channel).catch(() => {});
+    });
   }
 
   #open(generation: Generation): Promise<Chamber> {

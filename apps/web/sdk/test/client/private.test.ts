@@ -1,8 +1,11 @@
 // Private channels between clients of the SDK: invitations, removal, members who were away, two changes at once.
 
 import { afterEach, expect, test } from "vitest";
+import { hex } from "../../src/bytes.ts";
 import { noble } from "../../src/crypto/noble.ts";
+import { parseInvite } from "../../src/group/invite.ts";
 import { type Channel, Client, type ClientOptions, type Message, type Missed } from "../../src/index.ts";
+import { keyText } from "../../src/text/key.ts";
 import { TestClock } from "../clock.ts";
 import { TestServer } from "../server.ts";
 
@@ -113,12 +116,11 @@ test("who is removed reads nothing more, and the others go on", async () => {
   expect([garden.generation, bobs.generation, eves.generation]).toEqual([1, 1, 0]);
   expect(await bobs.list()).toEqual([ann.id, bob.id]);
   await during(clock, bobs.send("back"));
-  // What eve writes in the old channel is still read for a while, and then no more.
+  // The old channel is still read for a while, but what somebody says there who is removed is not shown.
   await during(clock, eves.send("am I here?"));
-  expect(texts(bobHeard)).toEqual(["all", "without eve", "am I here?"]);
   await clock.pass(300_000);
   await during(clock, eves.send("and now?"));
-  expect(texts(bobHeard)).toEqual(["all", "without eve", "am I here?"]);
+  expect(texts(bobHeard)).toEqual(["all", "without eve"]);
 });
 
 test("a member whom the change did not reach asks for it", async () => {
@@ -134,8 +136,10 @@ test("a member whom the change did not reach asks for it", async () => {
   expect(await during(clock, garden.rekey("leaked"))).toEqual({ told: [], away: [bob.id] });
   expect(bobs.generation).toBe(0);
   server.answer = () => undefined;
-  await clock.pass(3_000);
+  await clock.pass(7_000);
   expect(bobs.generation).toBe(1);
+  // The rekey was signed with the list.
+  expect(await bobs.list()).toEqual([ann.id, bob.id]);
   await during(clock, garden.send("two"));
   expect(texts(items)).toEqual(["one", "two"]);
 });
@@ -159,6 +163,66 @@ test("two admins who change it at once end in one channel, with both removals", 
   expect([texts(anns), texts(bobHeard)]).toEqual([["from bob"], ["from ann"]]);
 });
 
+test("two partitions that change it each come together in one generation, which every branch is told", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const dan = await connect(server, clock);
+  const gone = [await connect(await TestServer.start(noble), clock), await connect(server, clock)];
+  const members = [bob, eve, dan, ...gone].map(({ id }) => id);
+  const garden = await ann.createPrivate("garden", { members, admins: [bob.id] });
+  const options = { members: (await garden.list()) ?? [] };
+  const link = await garden.invite();
+  const bobs = await bob.joinPrivate(link, options);
+  const [eves, dans] = [await eve.joinPrivate(link), await dan.joinPrivate(link)];
+  // Ann finds nobody but eve, and bob nobody but dan.
+  const sides = [ann, eve].map(({ id }) => id);
+  const isWithAnn = async (user: Uint8Array): Promise<boolean> =>
+    sides.includes(await keyText(noble, "user", user));
+  const left = new Set<string>();
+  for (const { user } of server.sessions) if (await isWithAnn(user)) left.add(hex(user));
+  server.answer = ({ kind }, from) =>
+    kind.is === "lookup" && left.has(hex(from.user)) !== left.has(hex(kind.value.user))
+      ? { is: "found", value: { bundles: [], complete: true } }
+      : undefined;
+  const changes = [garden.remove([gone[0]?.id ?? ""]), bobs.remove([gone[1]?.id ?? ""])];
+  await clock.pass(10_000);
+  await Promise.all(changes);
+  const all = [garden, bobs, eves, dans];
+  expect(all.map(({ generation }) => generation)).toEqual([1, 1, 1, 1]);
+  const lists = await Promise.all(all.map((channel) => channel.list()));
+  expect(lists[0]).toEqual(lists[2]);
+  expect(lists[1]).toEqual(lists[3]);
+  expect(lists[0]).not.toEqual(lists[1]);
+  server.answer = () => undefined;
+  await clock.pass(60_000);
+  expect(new Set(all.map(({ generation }) => generation))).toEqual(new Set([2]));
+  const channels = await Promise.all(all.map(async (one) => parseInvite(await one.invite()).channel));
+  expect(new Set(channels.map(hex)).size).toBe(1);
+  const rest = new Set([ann, bob, eve, dan].map(({ id }) => id));
+  for (const one of all) expect(new Set(await one.list())).toEqual(rest);
+  const items = heard(dans);
+  await during(clock, eves.send("one garden"));
+  expect(texts(items)).toContain("one garden");
+});
+
+test("where whoever has the link is a member, nobody who asks is answered", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob] = people;
+  const garden = await ann.createPrivate("garden");
+  const bobs = await bob.joinPrivate(await garden.invite());
+  heard(garden);
+  await during(clock, bobs.send("I am here"));
+  server.answer = ({ kind }) =>
+    kind.is === "lookup" ? { is: "found", value: { bundles: [], complete: true } } : undefined;
+  expect(await during(clock, garden.rekey())).toEqual({ told: [], away: [bob.id] });
+  server.answer = () => undefined;
+  await clock.pass(15_000);
+  expect(bobs.generation).toBe(0);
+  // Whoever made it tells it again.
+  await clock.pass(20_000);
+  expect(bobs.generation).toBe(1);
+});
+
 test("an hour later the same people still talk, and an old invitation opens the new hour", async () => {
   const { clock, people } = await world();
   const [ann, bob, eve] = people;
@@ -178,19 +242,22 @@ test("an hour later the same people still talk, and an old invitation opens the 
 test("a secret that is a week old is changed by an administrator who is there", async () => {
   const { server, clock, people } = await world();
   const [ann, bob] = people;
-  const garden = await ann.createPrivate("garden", { admins: [bob.id] });
+  const garden = await ann.createPrivate("garden", { members: [], admins: [bob.id] });
+  const open = await ann.createPrivate("open");
   const link = await garden.invite();
   // A week passes at once, and with it the life of everybody's bundle.
   clock.wallStart += 7 * 24 * 3_600_000;
   for (const session of [...server.sessions]) session.cut();
   await clock.pass(2_000);
-  const bobs = await bob.joinPrivate(link);
+  const bobs = await bob.joinPrivate(link, { members: [ann.id, bob.id] });
   const items = heard(garden);
   expect(bobs.generation).toBe(0);
   // Who else is there shows by what they say.
   await during(clock, garden.send("I am here"));
   await clock.pass(3_605_000);
   expect([garden.generation, bobs.generation]).toEqual([1, 1]);
+  // Where whoever has the link is a member, those who are away could not be told.
+  expect(open.generation).toBe(0);
   await during(clock, bobs.send("with a new secret"));
   expect(texts(items)).toEqual(["missed: reconnect", "with a new secret"]);
 });
