@@ -293,7 +293,7 @@ fn private_name(text: &str) -> Result<ChannelName, darkchat_proto::ParseError> {
     text.strip_prefix('+').unwrap_or(text).parse()
 }
 
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum ContactsAction {
     /// Print NAME KEY STATUS a line: known, verified, blocked, or new for another key of a name.
     List {
@@ -343,6 +343,22 @@ pub(crate) enum ContactsAction {
         #[arg(value_name = "NAME")]
         contact: String,
     },
+}
+
+impl ContactsAction {
+    /// Whom it changes, a name or a key; nobody where it only shows.
+    pub(crate) const fn changes(&self) -> Option<&String> {
+        match self {
+            Self::List { .. } => None,
+            Self::Verify { said, .. } if said.is_empty() => None,
+            Self::Add { contact, .. }
+            | Self::Verify { contact, .. }
+            | Self::Trust { contact }
+            | Self::Block { contact }
+            | Self::Unblock { contact }
+            | Self::Rm { contact } => Some(contact),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]

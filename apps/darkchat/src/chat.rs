@@ -1,17 +1,19 @@
 //! `darkchat chat` in line mode: each message printed once as one finished line, for any terminal and any pipe.
 
 mod input;
+mod people;
 mod places;
 
-use crate::args::{Chat as Args, Global};
+use crate::args::{Chat as Args, ContactsAction, Global};
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::{clean, connect, keep, manual, print};
+use crate::{clean, connect, contacts, keep, manual, print};
 use darkchat_client::{Change, Client, Note, Received, State};
 use darkchat_proto::{ChannelName, Code, Invite, UserId, UserName};
 use futures_util::{FutureExt as _, StreamExt as _};
 use input::{COMMANDS, Typed};
-use places::{Item, Outcome, Places};
+use people::People;
+use places::{Aim, Item, Outcome, Places};
 use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +35,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let client = connect::present(global).await?;
     let places = Places::new(client.clone(), Arc::new(global.clone()));
     let mut notes = client.notes();
-    let mut chat = Chat { quiet: global.quiet, places, client, invited: None };
+    let mut chat = Chat { quiet: global.quiet, places, people: People::new()?, client, invited: None };
+    chat.people.refresh(&chat.client)?;
     let mut states = chat.client.state();
     chat.state(&states.current())?;
     let nowhere = args.channel.is_empty() && args.invite.is_none() && invite.is_none();
@@ -87,6 +90,7 @@ fn read_input() -> mpsc::Receiver<String> {
 struct Chat {
     client: Client,
     places: Places,
+    people: People,
     quiet: bool,
     /// The last invitation that came.
     invited: Option<Arc<Invite>>,
@@ -122,17 +126,24 @@ impl Chat {
                 Some(invite) => self.places.enter(Invite::clone(&invite), None),
                 None => print::notice("nobody has invited you"),
             },
-            Some(Ok(Typed::Invite(to))) => self.invite(to),
-            Some(Ok(Typed::Add(user))) => {
-                self.change(Change { add: vec![user], ..Change::default() });
+            Some(Ok(Typed::Invite(to))) => self.invite(to.as_deref()),
+            Some(Ok(Typed::Add(whom))) => {
+                if let Some(user) = self.whom("not added", &whom) {
+                    self.change(Change { add: vec![user], ..Change::default() });
+                }
             }
-            Some(Ok(Typed::Remove(user, reason))) => {
-                self.change(Change { remove: vec![user], reason, ..Change::default() });
+            Some(Ok(Typed::Remove(whom, reason))) => {
+                // Who is blocked can be removed as well: by the key.
+                let user = whom.parse().ok().or_else(|| self.whom("not removed", &whom));
+                if let Some(user) = user {
+                    self.change(Change { remove: vec![user], reason, ..Change::default() });
+                }
             }
             Some(Ok(Typed::Rekey(reason))) => self.change(Change { reason, ..Change::default() }),
             Some(Ok(Typed::Part(channel))) => self.part(channel),
-            Some(Ok(Typed::Tell(user, text))) => self.places.tell(user, text),
-            Some(Ok(Typed::Query(user))) => self.query(user),
+            Some(Ok(Typed::Tell(whom, text))) => self.tell(&whom, text),
+            Some(Ok(Typed::Query(whom))) => self.query(whom.as_deref()),
+            Some(Ok(Typed::Contacts(action))) => self.contacts(&action),
             Some(Ok(Typed::Name(name))) => self.places.speak_as(&name),
             Some(Ok(Typed::Channels)) => self.channels(),
             Some(Ok(Typed::Id)) => self.id(),
@@ -146,23 +157,73 @@ impl Chat {
         Ok(true)
     }
 
-    fn query(&mut self, user: Option<UserId>) {
-        self.places.talk_to(user);
-        match (user, self.places.current()) {
-            (Some(user), _) => self.notice(&format!("now talking to ~{}, end-to-end encrypted", user.mark())),
-            (None, Some(channel)) => self.notice(&format!("now in {}", clean::text(&channel.to_string()))),
-            (None, None) => self.notice("you are in no channel"),
+    /// Whom a contact's name or a key means; who must not be sent to is told.
+    fn whom(&mut self, failed: &str, whom: &str) -> Option<UserId> {
+        let found = self.people.refresh(&self.client).and_then(|()| self.people.find(whom));
+        found.map_err(|error| print::notice(&format!("{failed}: {}", clean::text(&error.to_string())))).ok()
+    }
+
+    fn tell(&mut self, whom: &str, text: String) {
+        if let Some(user) = self.whom("not sent", whom) {
+            self.places.tell(user, text);
+        }
+    }
+
+    fn query(&mut self, whom: Option<&str>) {
+        let Some(whom) = whom else {
+            self.places.aim_at(Aim::Channel);
+            return match self.places.current() {
+                Some(channel) => self.notice(&format!("now in {}", clean::text(&channel.to_string()))),
+                None => self.notice("you are in no channel"),
+            };
+        };
+        if let Some(user) = self.whom("talking to nobody", whom) {
+            self.places.aim_at(Aim::Person(user));
+            self.notice(&format!("now talking to {}", self.people.introduced(&user)));
+        } else {
+            self.places.aim_at(Aim::Nowhere);
+            print::notice("what you type goes nowhere now; /query alone goes back to the channel");
         }
     }
 
     fn say(&mut self, text: String) {
-        if !self.places.say(text) {
-            print::notice("not sent: join a channel first");
+        match self.places.aim() {
+            // Asked for again: the key may have changed, or been blocked, since the conversation began.
+            Aim::Person(user) => self.tell(&user.to_string(), text),
+            Aim::Nowhere => {
+                print::notice("not sent: you talk to nobody; /query alone goes back to the channel")
+            }
+            Aim::Channel if !self.places.say(text) => print::notice("not sent: join a channel first"),
+            Aim::Channel => {}
+        }
+    }
+
+    /// Carries out a change of the contacts, from now on in this session as well, and tells how they are.
+    fn contacts(&mut self, action: &ContactsAction) {
+        let done = self.people.book().and_then(|book| {
+            let mut lines = contacts::carry_out(book, || Ok(self.client.id()), action)?;
+            if let Some(name) = action.changes() {
+                let all = book.all()?;
+                let key = name.parse::<UserId>().ok();
+                let about = all.iter().filter(|one| one.name == *name || Some(one.user) == key);
+                lines.extend(about.map(contacts::line));
+            }
+            Ok(lines)
+        });
+        // Also after an error: another key for a name is written down before it is told.
+        let read = self.people.refresh(&self.client);
+        match done.and_then(|lines| read.map(|()| lines)) {
+            Ok(lines) if lines.is_empty() => match action.changes() {
+                Some(name) => print::notice(&format!("{} is no contact", clean::text(name))),
+                None => print::notice("you have no contacts"),
+            },
+            Ok(lines) => lines.iter().for_each(|line| print::notice(&clean::text(line))),
+            Err(error) => print::notice(&clean::text(&error.to_string())),
         }
     }
 
     /// The invitation to the current private channel: shown, or sent to somebody.
-    fn invite(&mut self, to: Option<UserId>) {
+    fn invite(&mut self, to: Option<&str>) {
         let Some(private) = self.places.private() else {
             return print::notice("this is not a private channel");
         };
@@ -171,10 +232,12 @@ impl Chat {
                 print::notice("who has this invitation reads and writes here from this hour on:");
                 print::notice(&private.invite().to_text());
             }
-            Some(to) => self.places.change(
-                async move { private.offer(to).await.map_err(|error| format!("not invited: {error}")) }
-                    .boxed(),
-            ),
+            Some(to) => {
+                let Some(to) = self.whom("not invited", to) else { return };
+                let offer =
+                    async move { private.offer(to).await.map_err(|error| format!("not invited: {error}")) };
+                self.places.change(offer.boxed());
+            }
         }
     }
 
@@ -192,19 +255,27 @@ impl Chat {
         let private = |name: &ChannelName| clean::text(&Place::Private(name.clone()).to_string());
         match note {
             Note::Rekeyed { channel, by, removed } => {
-                let gone: Vec<String> = removed.iter().map(|user| format!("~{}", user.mark())).collect();
+                let gone: Vec<String> = removed.iter().map(|user| self.people.shown("", user)).collect();
                 let gone =
                     if gone.is_empty() { String::new() } else { format!(", without {}", gone.join(" ")) };
-                self.notice(&format!("{} has a new secret by ~{}{gone}", private(&channel), by.mark()));
+                self.notice(&format!(
+                    "{} has a new secret by {}{gone}",
+                    private(&channel),
+                    self.people.shown("", &by)
+                ));
             }
             Note::Excluded { channel, by } => {
-                print::notice(&format!("~{} has removed you from {}", by.mark(), private(&channel)));
+                print::notice(&format!(
+                    "{} has removed you from {}",
+                    self.people.shown("", &by),
+                    private(&channel)
+                ));
             }
             Note::Invited { from, invite } => {
                 let name = clean::text(&invite.name);
                 print::notice(&format!(
-                    "~{} invites you to the private channel {name}; /accept enters it",
-                    from.mark()
+                    "{} invites you to the private channel {name}; /accept enters it",
+                    self.people.shown("", &from)
                 ));
                 self.invited = Some(invite);
             }
@@ -249,12 +320,18 @@ impl Chat {
 
     fn item(&self, item: Item) -> Result<(), Failure> {
         match item {
-            Item::Received(_, Received::Message(message)) => print::out(print::line(&message).as_bytes())?,
+            Item::Received(_, Received::Message(message)) if self.people.is_blocked(&message.from) => {}
+            Item::Received(_, Received::Message(message)) => {
+                let author = self.people.shown(message.name.as_str(), &message.from);
+                print::out(print::line(&message, &author).as_bytes())?;
+            }
             Item::Received(channel, Received::Missed(missed)) => {
                 self.notice(&print::missed(&clean::text(&channel.to_string()), &missed))
             }
             Item::Direct(Received::Message(message)) => {
-                print::out(print::direct_line(&message, self.client.id()).as_bytes())?
+                let author = self.people.shown(message.name.as_str(), &message.from);
+                let to = (message.to != self.client.id()).then(|| self.people.shown("", &message.to));
+                print::out(print::direct_line(&message, &author, to.as_deref()).as_bytes())?;
             }
             Item::Direct(Received::Missed(missed)) => self.notice(&print::missed("direct messages", &missed)),
             Item::Received(..) | Item::Direct(_) => {}

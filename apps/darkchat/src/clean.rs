@@ -42,14 +42,33 @@ const fn is_right_to_left(character: char) -> bool {
         | '\u{10800}'..='\u{10FFF}' | '\u{1E800}'..='\u{1EFFF}')
 }
 
-/// `NAME~MARK`; the mark is always the last eight characters, so a name containing `~` deceives nobody.
+/// `NAME~MARK`; the mark is always the last eight characters, so a name containing `~` deceives nobody. A colon before
+/// white space shows as `\x3a`: a name must not look like a contact, who has no mark, and the beginning of a text.
 pub(crate) fn name(name: &str, user: &UserId) -> String {
-    format!("{}~{}", text(name), user.mark())
+    let mut shown = String::with_capacity(name.len());
+    let mut rest = name.chars().peekable();
+    while let Some(character) = rest.next() {
+        let ends = character == ':' && rest.peek().is_some_and(|next| next.is_whitespace());
+        if ends {
+            shown.push_str("\\x3a");
+        } else {
+            shown.push(character);
+        }
+    }
+    format!("{}~{}", text(&shown), user.mark())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claimed_name_cannot_end_like_a_contacts() {
+        let user = UserId::new([1; 32]);
+        let shown = |claim| name(claim, &user).replace(&user.mark(), "MARK");
+        assert_eq!(shown("ann: send it here "), "ann\\x3a send it here ~MARK");
+        assert_eq!(shown("bot:ci:"), "bot:ci:~MARK");
+    }
 
     #[test]
     fn controls_show_as_symbols() {

@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::failure::{Failure, What};
 use crate::{clean, contacts, id, print};
-use darkchat_client::{Builder, Client, Fault, ManualLogin, Note, Notes, Standing};
+use darkchat_client::{Builder, Client, Fault, ManualLogin, Note, Notes};
 use darkchat_crypto::system;
 use darkchat_proto::ServerAddr;
 use darkchat_transport_tcp::Tcp;
@@ -42,8 +42,8 @@ fn builder(global: &Global) -> Result<Builder, Failure> {
     if let Some(folder) = system::state_folder() {
         builder = builder.known_servers(folder.join("known_servers"));
         // A file that cannot be read might block somebody: it is an error, and not an empty one.
-        for contact in contacts::book()?.all()? {
-            builder = builder.trust(contact.user, opinion(contact.standing));
+        for (user, trust) in contacts::opinions(&contacts::book()?.all()?) {
+            builder = builder.trust(user, trust);
         }
     }
     Ok(builder)
@@ -63,18 +63,6 @@ async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Re
         tokio::spawn(tell(client.notes()));
     }
     Ok(client)
-}
-
-/// What a contact's standing means for what its key sends.
-const fn opinion(standing: Standing) -> darkchat_client::Trust {
-    use darkchat_client::Trust;
-    match standing {
-        Standing::Verified => Trust::Verified,
-        Standing::Blocked => Trust::Blocked,
-        Standing::Known => Trust::Known,
-        // The key of a name that has another one is a stranger's until the user decides.
-        _ => Trust::Unknown,
-    }
 }
 
 /// Under `wss` believes whom the system trusts, or the chosen certificates.

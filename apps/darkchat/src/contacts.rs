@@ -4,9 +4,13 @@ use crate::args::{ContactsAction, Global};
 use crate::failure::{Failure, What};
 use crate::id;
 use crate::print::{self, Json};
-use darkchat_client::{ContactBook, ContactError, Standing};
+use darkchat_client::{Contact, ContactBook, ContactError, Standing, Trust};
 use darkchat_crypto::{Identity, system};
 use darkchat_proto::{SafetyNumber, UserId};
+use std::collections::BTreeMap;
+
+/// What stands in the file for the name of a blocked key that has none.
+pub(crate) const NOBODY: &str = "-";
 
 /// The contacts in the folder of darkchat.
 pub(crate) fn book() -> Result<ContactBook, Failure> {
@@ -17,26 +21,36 @@ pub(crate) fn book() -> Result<ContactBook, Failure> {
 
 pub(crate) fn run(global: &Global, action: &ContactsAction) -> Result<(), Failure> {
     let book = book()?;
+    if let ContactsAction::List { json: true } = action {
+        return book.all()?.iter().try_for_each(|contact| print::json(&Json::contact(contact)));
+    }
+    let lines = carry_out(&book, || own(global), action)?;
+    lines.iter().try_for_each(|line| print::out(format!("{line}\n").as_bytes()))
+}
+
+/// Does what was asked for, and gives the lines to show.
+pub(crate) fn carry_out(
+    book: &ContactBook,
+    own: impl FnOnce() -> Result<UserId, Failure>,
+    action: &ContactsAction,
+) -> Result<Vec<String>, Failure> {
     match action {
-        ContactsAction::List { json } => {
-            for contact in book.all()? {
-                if *json {
-                    print::json(&Json::contact(&contact))?;
-                } else {
-                    let line = format!("{} {} {}\n", contact.name, contact.user, contact.standing.word());
-                    print::out(line.as_bytes())?;
-                }
-            }
-        }
+        ContactsAction::List { .. } => return Ok(book.all()?.iter().map(line).collect()),
         ContactsAction::Add { contact, key } => {
             if book.add(contact, *key)? == Standing::New {
                 // What goes to a name must not change because somebody says so.
                 book.find(contact)?;
             }
         }
-        ContactsAction::Verify { contact, said } if said.is_empty() => compare(global, &book, contact)?,
         ContactsAction::Verify { contact, said } => {
-            let number = number(global, book.to_verify(contact)?)?;
+            let user = book.to_verify(contact)?;
+            let number = SafetyNumber::of(&own()?, &user);
+            if said.is_empty() {
+                print::notice(
+                    "compare on a way that no server controls, then verify with what the other one says",
+                );
+                return Ok(vec![number.to_string(), words(&number)]);
+            }
             if !number.is_said_by(&said.join(" ")) {
                 return Err(ContactError::Differs { name: contact.clone() }.into());
             }
@@ -47,7 +61,33 @@ pub(crate) fn run(global: &Global, action: &ContactsAction) -> Result<(), Failur
         ContactsAction::Unblock { contact } => drop(book.block(contact, false)?),
         ContactsAction::Rm { contact } => book.remove(contact)?,
     }
-    Ok(())
+    Ok(Vec::new())
+}
+
+/// A contact, as it is listed.
+pub(crate) fn line(contact: &Contact) -> String {
+    format!("{} {} {}", contact.name, contact.user, contact.standing.word())
+}
+
+/// What the contacts' standings mean for what their keys send. Of a key with several lines the most decided one counts:
+/// who is blocked under one name is blocked.
+pub(crate) fn opinions(all: &[Contact]) -> BTreeMap<UserId, Trust> {
+    let mut opinions = BTreeMap::new();
+    for contact in all {
+        let opinion = opinions.entry(contact.user).or_default();
+        *opinion = std::cmp::max(*opinion, trust(contact.standing));
+    }
+    opinions
+}
+
+const fn trust(standing: Standing) -> Trust {
+    match standing {
+        Standing::Verified => Trust::Verified,
+        Standing::Blocked => Trust::Blocked,
+        Standing::Known => Trust::Known,
+        // The key of a name that has another one is a stranger's until the user decides.
+        _ => Trust::Unknown,
+    }
 }
 
 /// Whom to send to: a key, or a contact's name as long as it means one key.
@@ -56,20 +96,13 @@ pub(crate) fn person(text: &str) -> Result<UserId, String> {
     find().map_err(|failure| failure.to_string())
 }
 
-/// Prints what both people must find equal.
-fn compare(global: &Global, book: &ContactBook, name: &str) -> Result<(), Failure> {
-    let user = book.to_verify(name)?;
-    let number = number(global, user)?;
-    print::notice(
-        "compare on a way that no server controls, then give what the other one says to this command",
-    );
-    print::out(format!("{number}\n{}\n", words(&number)).as_bytes())
-}
-
 /// The number of our key and another's.
 pub(crate) fn number(global: &Global, user: UserId) -> Result<SafetyNumber, Failure> {
-    let own = Identity::load(id::path(global)?)?.user_id();
-    Ok(SafetyNumber::of(&own, &user))
+    Ok(SafetyNumber::of(&own(global)?, &user))
+}
+
+fn own(global: &Global) -> Result<UserId, Failure> {
+    Ok(Identity::load(id::path(global)?)?.user_id())
 }
 
 pub(crate) fn words(number: &SafetyNumber) -> String {

@@ -1,8 +1,8 @@
 //! What stands on standard output: lines for people, JSON lines for programs.
 
 use crate::failure::Failure;
+use crate::format;
 use crate::place::Place;
-use crate::{clean, format};
 use darkchat_client::{
     Cause, Contact, Content, DirectMessage, Message, Missed, PrivateView, Sent, State, Trust,
 };
@@ -26,20 +26,18 @@ pub(crate) fn notice(text: &str) {
     drop(std::io::stderr().write_all(format!("-- {text}\n").as_bytes()));
 }
 
-/// A finished line for people: `13:02 #general ann~k7q2m9xa: hello`.
-pub(crate) fn line(message: &Message) -> String {
+/// A finished line for people: `13:02 #general ann~k7q2m9xa: hello`, with the author as it is to be shown.
+pub(crate) fn line(message: &Message, author: &str) -> String {
     let time = format::local(message.time, "%H:%M");
-    let name = clean::name(message.name.as_str(), &message.from);
     let place = Place::named(&message.channel, message.private);
-    format!("{time} {place} {name}: {}\n", format::shown(&message.payload))
+    format!("{time} {place} {author}: {}\n", format::shown(&message.payload))
 }
 
 /// A finished line for people: `13:02 direct ann~k7q2m9xa: psst`. What another device of ours sent says to whom.
-pub(crate) fn direct_line(message: &DirectMessage, own: UserId) -> String {
+pub(crate) fn direct_line(message: &DirectMessage, author: &str, to: Option<&str>) -> String {
     let time = format::local(message.time, "%H:%M");
-    let name = clean::name(message.name.as_str(), &message.from);
-    let to = if message.to == own { String::new() } else { format!(" to ~{}", message.to.mark()) };
-    format!("{time} direct{to} {name}: {}\n", format::shown(&message.payload))
+    let to = to.map_or_else(String::new, |to| format!(" to {to}"));
+    format!("{time} direct{to} {author}: {}\n", format::shown(&message.payload))
 }
 
 /// Every JSON line begins with its version.

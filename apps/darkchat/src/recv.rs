@@ -4,7 +4,7 @@ use crate::args::{Global, Recv};
 use crate::failure::{Failure, What};
 use crate::place::Place;
 use crate::print::{self, Json};
-use crate::{connect, keep};
+use crate::{clean, connect, keep};
 use darkchat_client::{Channel, DirectMessage, Message, Received, State};
 use darkchat_proto::UserId;
 use futures_util::StreamExt as _;
@@ -111,7 +111,9 @@ fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool
                 (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::message(message))?,
-                (None, false, false) => print::out(print::line(message).as_bytes())?,
+                (None, false, false) => print::out(
+                    print::line(message, &clean::name(message.name.as_str(), &message.from)).as_bytes(),
+                )?,
             }
             return Ok(true);
         }
@@ -134,7 +136,11 @@ fn show_direct(args: &Recv, received: &Received<DirectMessage>, own: UserId) -> 
                 (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::direct(message, own))?,
-                (None, false, false) => print::out(print::direct_line(message, own).as_bytes())?,
+                (None, false, false) => {
+                    let author = clean::name(message.name.as_str(), &message.from);
+                    let to = (message.to != own).then(|| clean::name("", &message.to));
+                    print::out(print::direct_line(message, &author, to.as_deref()).as_bytes())?;
+                }
             }
             return Ok(true);
         }

@@ -1,12 +1,13 @@
 //! What a person types: a line for the current channel, or a command.
 
+use crate::args::ContactsAction;
 use crate::place::Place;
 use darkchat_proto::{ChannelName, Invite, UserId, UserName};
 
 /// What an invitation has in it, alone or behind a page's address.
 const INVITATION: &str = "dchat-invite-";
 
-/// A line as it was understood.
+/// A line as it was understood. People are still what was typed: a key, or a contact's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Typed {
     Text(String),
@@ -14,14 +15,15 @@ pub(crate) enum Typed {
     /// By an invitation, which is a secret: it is read from the input and never shown again.
     Enter(Box<Invite>, Option<UserName>),
     Create(ChannelName),
-    Invite(Option<UserId>),
+    Invite(Option<String>),
     Accept,
-    Add(UserId),
-    Remove(UserId, String),
+    Add(String),
+    Remove(String, String),
     Rekey(String),
     Part(Option<Place>),
-    Tell(UserId, String),
-    Query(Option<UserId>),
+    Tell(String, String),
+    Query(Option<String>),
+    Contacts(ContactsAction),
     Name(UserName),
     Channels,
     Id,
@@ -39,7 +41,7 @@ pub(crate) struct Usage {
 }
 
 /// All commands, in the order of `/help`.
-pub(crate) const COMMANDS: [Usage; 15] = [
+pub(crate) const COMMANDS: [Usage; 20] = [
     Usage {
         names: &["join"],
         line: "/join #CHANNEL [NAME]",
@@ -52,7 +54,7 @@ pub(crate) const COMMANDS: [Usage; 15] = [
     },
     Usage {
         names: &["invite"],
-        line: "/invite [KEY]",
+        line: "/invite [WHOM]",
         does: "show the invitation to this private channel, or send it to somebody",
     },
     Usage {
@@ -60,10 +62,10 @@ pub(crate) const COMMANDS: [Usage; 15] = [
         line: "/accept",
         does: "enter the private channel to which you were invited last",
     },
-    Usage { names: &["add"], line: "/add KEY", does: "make somebody a member of this private channel" },
+    Usage { names: &["add"], line: "/add WHOM", does: "make somebody a member of this private channel" },
     Usage {
         names: &["remove"],
-        line: "/remove KEY [REASON]",
+        line: "/remove WHOM [REASON]",
         does: "remove a member, and change the secret of this private channel",
     },
     Usage { names: &["rekey"], line: "/rekey [REASON]", does: "change the secret of this private channel" },
@@ -74,14 +76,27 @@ pub(crate) const COMMANDS: [Usage; 15] = [
     },
     Usage {
         names: &["msg", "private"],
-        line: "/msg KEY TEXT",
-        does: "a direct message, which nobody but its recipient can read",
+        line: "/msg WHOM TEXT",
+        does: "a direct message to a contact or a key, which nobody but its recipient can read",
     },
     Usage {
         names: &["query"],
-        line: "/query [KEY]",
-        does: "what you type goes to this user; back to the channel if none is named",
+        line: "/query [WHOM]",
+        does: "what you type goes to this contact or key; back to the channel if none is named",
     },
+    Usage {
+        names: &["contact"],
+        line: "/contact [add NAME KEY | rm NAME]",
+        does: "your contacts; take one up, or forget one",
+    },
+    Usage {
+        names: &["verify"],
+        line: "/verify NAME [NUMBER]",
+        does: "the digits and words to compare; with what the other one says, mark the contact as verified",
+    },
+    Usage { names: &["trust"], line: "/trust NAME", does: "take the new key of a contact without comparing" },
+    Usage { names: &["block"], line: "/block NAME", does: "hear nothing more of a contact or a key" },
+    Usage { names: &["unblock"], line: "/unblock NAME", does: "take that back" },
     Usage { names: &["name", "nick"], line: "/name NAME", does: "the name that you claim from now on" },
     Usage {
         names: &["channels"],
@@ -118,7 +133,8 @@ pub(crate) fn parse(line: &str) -> Option<Result<Typed, String>> {
 fn told(words: &str) -> Option<Typed> {
     let (key, text) = words.trim_start().split_once(char::is_whitespace)?;
     let text = Some(text.trim()).filter(|text| !text.is_empty())?;
-    Some(Typed::Tell(key.parse().ok()?, text.to_owned()))
+    key.parse::<UserId>().ok()?;
+    Some(Typed::Tell(key.to_owned(), text.to_owned()))
 }
 
 /// The command with this name, alias or unique prefix, in any case.
@@ -146,7 +162,6 @@ fn nearest(verb: &str) -> &'static str {
 fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
     let wrong = || Err(format!("write {}", usage.line));
     let channel = |text: &str| text.parse::<Place>().map_err(|error| error.to_string());
-    let key = |text: &str| text.parse::<UserId>().map_err(|error| error.to_string());
     let name = |text: &str| text.parse::<UserName>().map_err(|error| error.to_string());
     match (usage.names[0], words) {
         ("join", "") => wrong(),
@@ -162,12 +177,12 @@ fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
             Ok(Typed::Create(own.parse::<ChannelName>().map_err(|error| error.to_string())?))
         }
         ("invite", "") => Ok(Typed::Invite(None)),
-        ("invite", whom) => Ok(Typed::Invite(Some(key(whom)?))),
+        ("invite", whom) => Ok(Typed::Invite(Some(whom.to_owned()))),
         ("accept", "") => Ok(Typed::Accept),
-        ("add", whom) if !whom.is_empty() => Ok(Typed::Add(key(whom)?)),
+        ("add", whom) if !whom.is_empty() => Ok(Typed::Add(whom.to_owned())),
         ("remove", words) if !words.is_empty() => {
             let (whom, reason) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-            Ok(Typed::Remove(key(whom)?, reason.trim().to_owned()))
+            Ok(Typed::Remove(whom.to_owned(), reason.trim().to_owned()))
         }
         ("rekey", reason) => Ok(Typed::Rekey(reason.to_owned())),
         ("join", words) => match words.split_once(char::is_whitespace) {
@@ -178,12 +193,15 @@ fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
         ("part", place) => Ok(Typed::Part(Some(channel(place)?))),
         ("msg", words) => match words.split_once(char::is_whitespace) {
             Some((whom, text)) if !text.trim().is_empty() => {
-                Ok(Typed::Tell(key(whom)?, text.trim().to_owned()))
+                Ok(Typed::Tell(whom.to_owned(), text.trim().to_owned()))
             }
             _ => wrong(),
         },
         ("query", "") => Ok(Typed::Query(None)),
-        ("query", whom) => Ok(Typed::Query(Some(key(whom)?))),
+        ("query", whom) => Ok(Typed::Query(Some(whom.to_owned()))),
+        ("contact" | "verify" | "trust" | "block" | "unblock", words) => {
+            contacts(usage.names[0], words).unwrap_or_else(wrong)
+        }
         ("name", own) => Ok(Typed::Name(name(own)?)),
         ("channels", "") => Ok(Typed::Channels),
         ("id", "") => Ok(Typed::Id),
@@ -192,6 +210,25 @@ fn arguments(usage: &'static Usage, words: &str) -> Result<Typed, String> {
         ("quit", "") => Ok(Typed::Quit),
         _ => wrong(),
     }
+}
+
+/// What is to be done with the contacts; `None` if it is not written so.
+fn contacts(verb: &str, words: &str) -> Option<Result<Typed, String>> {
+    let mut words = words.split_whitespace().map(str::to_owned);
+    let action = match (verb, words.next()) {
+        ("contact", None) => ContactsAction::List { json: false },
+        ("contact", Some(verb)) if verb == "add" => match (words.next()?, words.next()?.parse()) {
+            (contact, Ok(key)) => ContactsAction::Add { contact, key },
+            (_, Err(error)) => return Some(Err(error.to_string())),
+        },
+        ("contact", Some(verb)) if verb == "rm" => ContactsAction::Rm { contact: words.next()? },
+        ("verify", Some(contact)) => ContactsAction::Verify { contact, said: words.by_ref().collect() },
+        ("trust", Some(contact)) => ContactsAction::Trust { contact },
+        ("block", Some(contact)) => ContactsAction::Block { contact },
+        ("unblock", Some(contact)) => ContactsAction::Unblock { contact },
+        _ => return None,
+    };
+    words.next().is_none().then_some(Ok(Typed::Contacts(action)))
 }
 
 #[cfg(test)]
@@ -220,18 +257,45 @@ mod tests {
     #[test]
     fn a_direct_message_has_a_key_and_a_text_with_or_without_a_slash() {
         let key = "uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v";
-        let told = Some(Ok(Typed::Tell(key.parse().unwrap(), "two words".to_owned())));
+        let told = Some(Ok(Typed::Tell(key.to_owned(), "two words".to_owned())));
         for line in
             ["/msg KEY two words", "/private KEY  two words", "private KEY two words", "/m KEY two words"]
         {
             assert_eq!(parse(&line.replace("KEY", key)), told, "{line}");
         }
-        assert_eq!(parse(&format!("/query {key}")), Some(Ok(Typed::Query(Some(key.parse().unwrap())))));
+        assert_eq!(parse(&format!("/query {key}")), Some(Ok(Typed::Query(Some(key.to_owned())))));
         assert_eq!(parse("/query"), Some(Ok(Typed::Query(None))));
         assert_eq!(parse("private party"), Some(Ok(Typed::Text("private party".to_owned()))));
         assert_eq!(parse(&format!("private {key}")), Some(Ok(Typed::Text(format!("private {key}")))));
-        assert_eq!(parse(&format!("/msg {key}")), Some(Err("write /msg KEY TEXT".to_owned())));
-        assert!(parse("/msg ann hi").unwrap().unwrap_err().starts_with("not a key"));
+        assert_eq!(parse(&format!("/msg {key}")), Some(Err("write /msg WHOM TEXT".to_owned())));
+        assert_eq!(parse("/msg ann hi"), Some(Ok(Typed::Tell("ann".to_owned(), "hi".to_owned()))));
+        assert_eq!(parse("private ann hi"), Some(Ok(Typed::Text("private ann hi".to_owned()))));
+    }
+
+    #[test]
+    fn contacts_are_changed_by_whole_lines_only() {
+        let key = "uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v";
+        let contact = "ann".to_owned();
+        let done = |action| Some(Ok(Typed::Contacts(action)));
+        assert_eq!(parse("/contact"), done(ContactsAction::List { json: false }));
+        let add = ContactsAction::Add { contact: contact.clone(), key: key.parse().unwrap() };
+        assert_eq!(parse(&format!("/contact add ann {key}")), done(add));
+        assert_eq!(parse("/contact rm ann"), done(ContactsAction::Rm { contact: contact.clone() }));
+        let said = vec!["12345".to_owned(), "67890".to_owned()];
+        assert_eq!(
+            parse("/verify ann 12345 67890"),
+            done(ContactsAction::Verify { contact: contact.clone(), said })
+        );
+        assert_eq!(parse("/block ann"), done(ContactsAction::Block { contact }));
+        assert_eq!(parse("/trust ann bob"), Some(Err("write /trust NAME".to_owned())));
+        for line in ["/contact ann", "/contact add ann", "/contact rm ann bob"] {
+            assert_eq!(
+                parse(line),
+                Some(Err("write /contact [add NAME KEY | rm NAME]".to_owned())),
+                "{line}"
+            );
+        }
+        assert!(parse("/contact add ann bob").unwrap().unwrap_err().starts_with("not a key"));
     }
 
     #[test]

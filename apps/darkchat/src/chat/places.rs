@@ -31,6 +31,16 @@ pub(crate) enum Item {
     Said(Outcome),
 }
 
+/// Where what is typed goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Aim {
+    /// The current one.
+    Channel,
+    Person(UserId),
+    /// Somebody was asked for who is not known: what was meant for them must not be said in a channel.
+    Nowhere,
+}
+
 /// What became of a message.
 pub(crate) enum Outcome {
     Taken,
@@ -52,8 +62,7 @@ pub(crate) struct Places {
     current: Option<Place>,
     joining: FuturesUnordered<BoxFuture<'static, (String, Result<Channel, Failure>)>>,
     changing: FuturesUnordered<BoxFuture<'static, Result<(), String>>>,
-    /// Whom what is typed goes to, in the place of the current channel.
-    person: Option<UserId>,
+    aim: Aim,
     inbox: Inbox,
     leaving: usize,
     saying: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -65,7 +74,7 @@ impl Places {
     pub(crate) fn new(client: Client, global: Arc<Global>) -> Self {
         let (to_items, items) = mpsc::channel(TO_SHOW);
         Self {
-            person: None,
+            aim: Aim::Channel,
             inbox: client.inbox(),
             client,
             global,
@@ -104,7 +113,7 @@ impl Places {
         let is_joined = self.places.contains_key(channel);
         if is_joined {
             self.current = Some(channel.clone());
-            self.person = None;
+            self.aim = Aim::Channel;
         }
         is_joined
     }
@@ -184,24 +193,24 @@ impl Places {
         }
     }
 
-    /// What is typed from now on goes to this user, or to the current channel again.
-    pub(crate) const fn talk_to(&mut self, user: Option<UserId>) {
-        self.person = user;
+    pub(crate) const fn aim(&self) -> Aim {
+        self.aim
+    }
+
+    /// Where what is typed goes from now on.
+    pub(crate) const fn aim_at(&mut self, aim: Aim) {
+        self.aim = aim;
     }
 
     /// A direct message.
-    pub(crate) fn tell(&mut self, user: UserId, text: String) {
+    pub(crate) fn tell(&self, user: UserId, text: String) {
         let direct = self.client.direct(user);
         let payload = Payload::from(text);
         self.send(async move { direct.send(payload).await.map_or_else(Outcome::Failed, |_| Outcome::Taken) });
     }
 
-    /// `false` if there is neither a user nor a channel to say it to.
-    pub(crate) fn say(&mut self, text: String) -> bool {
-        if let Some(user) = self.person {
-            self.tell(user, text);
-            return true;
-        }
+    /// Says it in the current channel; `false` if there is none.
+    pub(crate) fn say(&self, text: String) -> bool {
         let Some(place) = self.current.as_ref().and_then(|name| self.places.get(name)) else { return false };
         let sender = place.sender.clone();
         self.send(async move { sender.send(text).await.map_or_else(Outcome::Failed, |_| Outcome::Taken) });
@@ -244,7 +253,7 @@ impl Places {
         tokio::spawn(listen(channel, left, self.to_items.clone()));
         self.places.insert(name.clone(), place);
         self.current = Some(name.clone());
-        self.person = None;
+        self.aim = Aim::Channel;
         Item::Joined(name)
     }
 }
