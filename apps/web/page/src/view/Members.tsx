@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { ownId, ownName } from "../chat/chat.ts";
 import type { Conversation } from "../chat/conversation.ts";
 import { closeByEscape } from "./Channels.tsx";
-import { Name, nameText, Picture } from "./Name.tsx";
+import { Name, Picture } from "./Name.tsx";
 import { opened } from "./Open.tsx";
 
 /** We first, then everybody who was heard of in the last minutes. */
@@ -24,7 +24,6 @@ export function Members({ conversation }: { conversation: Conversation }): JSX.E
             <button
               type="button"
               class="entry"
-              aria-label={user === ownId.value ? `${nameText(user, name)}, you` : nameText(user, name)}
               onClick={() => (opened.value = { is: "person", user, name, conversation })}
             >
               <Picture user={user} />

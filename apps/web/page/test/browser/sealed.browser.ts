@@ -20,11 +20,11 @@ describe.skipIf(!isPossible)("sealed conversations", () => {
     const bob = await world.enter("bob");
     const member = ann
       .getByRole("list", { name: "Members", exact: true })
-      .getByRole("button", { name: /^bob~/ });
+      .getByRole("button", { name: /^bob ?~/ });
     await member.click();
     await ann.getByRole("button", { name: "Write directly" }).click();
     await say(ann, "for your eyes only");
-    const entry = bob.getByRole("list", { name: "Direct messages" }).getByRole("button", { name: /^ann~/ });
+    const entry = bob.getByRole("list", { name: "Direct messages" }).getByRole("button", { name: /^ann ?~/ });
     await expect.poll(() => entry.textContent()).toContain("1 unread message");
     await entry.click();
     await bob
