@@ -75,7 +75,10 @@ describe.skipIf(!isPossible)("three servers, three kinds of clients", () => {
     await lib.direct(String(bob)).send("library to terminal");
     await terminal.line(isDirect("library to terminal"));
     await lib.direct(String(ann)).send("library to page");
-    await page.getByRole("button", { name: /^lib ?~/ }).first().waitFor();
+    await page
+      .getByRole("button", { name: /^lib ?~/ })
+      .first()
+      .waitFor();
     await direct(String(ann), "terminal to page");
     await direct(lib.id, "terminal to library");
     expect(await inbox()).toMatchObject({ text: "terminal to library" });
