@@ -2,13 +2,13 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { folder, RustClient } from "../../../sdk/test/interop/programs.ts";
-import { isPossible, log, say, screenshot, World } from "./world.ts";
+import { isPossible, itself, log, say, screenshot, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("the page of the server", () => {
   let world: World;
 
   beforeAll(async () => {
-    world = await World.start([], { isDirect: true });
+    world = await World.start([], { before: itself });
   });
   afterEach(async () => {
     await world.clear();

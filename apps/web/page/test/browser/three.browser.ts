@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Client, Identity } from "../../../sdk/src/index.ts";
 import { folder, RustClient, type Server, startServer } from "../../../sdk/test/interop/programs.ts";
 import { linked, nextText, reader } from "../../../sdk/test/interop/support.ts";
-import { isPossible, log, say, World } from "./world.ts";
+import { isPossible, itself, log, say, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("three servers, three kinds of clients", () => {
   let world: World;
@@ -13,7 +13,7 @@ describe.skipIf(!isPossible)("three servers, three kinds of clients", () => {
 
   beforeAll(async () => {
     const libraries = await startServer();
-    world = await World.start(["--connect", libraries.peers], { isDirect: true });
+    world = await World.start(["--connect", libraries.peers], { before: itself });
     terminals = await startServer(["--connect", libraries.peers]);
     clients.push(await connect("lib", libraries), await connect("probe", world.server));
     clients.push(await connect("other probe", terminals));

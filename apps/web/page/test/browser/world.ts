@@ -1,6 +1,7 @@
 // What the browser tests stand on: Chromium, a server, the page, and somebody else to talk to.
 
-import { existsSync, mkdirSync } from "node:fs";
+import { createHash, X509Certificate } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Client, Identity } from "darkchat-sdk";
 import {
@@ -31,6 +32,16 @@ const SCREENSHOTS =
 /** A host under which the page has no protection, as in a local network without TLS. */
 export const OPEN_HOST = "chat.test";
 
+/** How a world begins. */
+export interface Beginning {
+  readonly key?: string;
+  readonly wsPort?: number;
+  /** What the browser meets before the server; `itself` for nothing. */
+  readonly before?: (ws: string) => Promise<Front>;
+  /** Files with certificates that the browser believes, each for its own key, and no others that nobody has signed. */
+  readonly certificates?: readonly string[];
+}
+
 /** A server, the page in front of it, and a browser. */
 export class World {
   readonly browser: Browser;
@@ -49,7 +60,7 @@ export class World {
 
   static async start(
     more: string[] = [],
-    { isDirect = false, ...options }: { key?: string; wsPort?: number; isDirect?: boolean } = {},
+    { before = startFront, certificates = [], ...options }: Beginning = {},
   ): Promise<World> {
     if (path === undefined) throw new Error("there is no Chromium");
     const server = await startServer(more, options);
@@ -62,9 +73,10 @@ export class World {
           "--disable-gpu",
           // A name that is not localhost makes a page no secure context.
           `--host-resolver-rules=MAP ${OPEN_HOST} 127.0.0.1`,
+          `--ignore-certificate-errors-spki-list=${certificates.map(spkiSha256).join()}`,
         ],
       }),
-      isDirect ? itself(server) : startFront(server.ws),
+      before(server.ws),
     ]);
     return new World(browser, server, front);
   }
@@ -134,10 +146,17 @@ export class World {
 }
 
 /** The server's own page, with nothing in front of it. */
-function itself(server: Server): Front {
-  const url = new URL("/", server.ws);
-  url.protocol = "http:";
-  return { url: url.href, to: () => {}, close: () => Promise.resolve() };
+export function itself(ws: string): Promise<Front> {
+  const url = new URL("/", ws);
+  url.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  return Promise.resolve({ url: url.href, to: () => {}, close: () => Promise.resolve() });
+}
+
+/** What names the public key of a certificate, as Chromium takes it. */
+function spkiSha256(certificate: string): string {
+  const { publicKey } = new X509Certificate(readFileSync(certificate));
+  const spki = publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(spki).digest("base64");
 }
 
 /** Writes what a page looks like. */

@@ -42,7 +42,8 @@ export async function stop(child: ChildProcess, signal: NodeJS.Signals = "SIGTER
   await gone;
 }
 
-function start(program: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+/** Starts a program that `cleanUp` ends. */
+export function start(program: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
   children.add(child);
   child.once("exit", () => children.delete(child));
@@ -53,7 +54,7 @@ function start(program: string, args: string[], env: NodeJS.ProcessEnv = {}): Ch
 export interface Server {
   readonly process: ChildProcess;
   readonly id: string;
-  /** `ws://127.0.0.1:PORT/ws` */
+  /** `ws://127.0.0.1:PORT/ws`, with a certificate `wss://…` */
   readonly ws: string;
   readonly tcp: string;
   readonly peers: string;
@@ -85,10 +86,25 @@ export async function startServer(more: string[] = [], { key = "", wsPort = 0 } 
   return {
     process: child,
     id: report.id,
-    ws: address("ws:"),
+    ws: address("ws"),
     tcp: address("tcp:"),
     peers: report.peers[0] ?? "",
   };
+}
+
+/** Files with a certificate for this machine that signs itself, and with its key. */
+export interface Pair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Makes a certificate as the documentation says. */
+export function selfSigned(): Pair {
+  const home = folder();
+  const pair = { cert: join(home, "tls-cert.pem"), key: join(home, "tls-key.pem") };
+  const made = spawnSync(PATHS.server, ["tls", "self-signed"], { cwd: home, encoding: "utf8" });
+  if (made.status !== 0) throw new Error(`no certificate: ${made.stderr}`);
+  return pair;
 }
 
 /** One object of `--json` output. */
