@@ -1,10 +1,11 @@
 //! The servers that were met before, and their keys: a text file of lines `ADDRESS SERVERTEXT`. Source:
 //! `docs/protocol.md`, section 2, "address text".
 
+use crate::file::{self, Locked};
 use darkchat_proto::{Addr, ServerId};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// More than a file of known servers has, in bytes: what is longer is not one.
 const FILE_MAX: u64 = 4 << 20;
@@ -77,10 +78,9 @@ impl KnownServers {
     /// # Errors
     /// [`KnownServersError`]: the file cannot be read or written, or a line of it is none. It is as it was.
     pub fn remember(&self, addr: &Addr, server: ServerId) -> Result<(), KnownServersError> {
-        let folder = self.folder().map_err(|source| self.io(source))?;
-        // Two programs that meet new servers at once must not lose each other's line. Where a folder cannot be
-        // locked, that is the worst that happens: a server is met for the first time twice.
-        let _lock = File::open(&folder).and_then(|folder| folder.lock().map(|()| folder));
+        // Two programs that meet new servers at once must not lose each other's line; at worst, where a folder cannot
+        // be locked, a server is met for the first time twice.
+        let locked = Locked::around(&self.path).map_err(|source| self.io(source))?;
         let mut text = self.read()?;
         if self.parse(&text, addr)?.is_some() {
             return Ok(());
@@ -89,26 +89,18 @@ impl KnownServers {
             text.push('\n');
         }
         text.push_str(&format!("{addr} {server}\n"));
-        self.replace(&folder, &text).map_err(|source| self.io(source))
+        locked.replace(&self.path, &text).map_err(|source| self.io(source))
     }
 
     fn io(&self, source: io::Error) -> KnownServersError {
         KnownServersError::Io { path: self.path.clone(), source }
     }
 
-    fn read(&self) -> Result<String, KnownServersError> {
-        let mut text = String::new();
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(text),
-            Err(source) => return Err(self.io(source)),
-        };
-        let read = file.take(FILE_MAX + 1).read_to_string(&mut text);
-        match read {
-            Ok(_) if text.len() as u64 > FILE_MAX => Err(self.io(io::ErrorKind::FileTooLarge.into())),
-            Ok(_) => Ok(text),
-            Err(source) => Err(self.io(source)),
-        }
+    /// The text. Who else may read the file is not asked: what it says is no secret.
+    fn read(&self) -> Result<Zeroizing<String>, KnownServersError> {
+        let text =
+            file::open(&self.path).and_then(|file| file.map(|file| file::read(file, FILE_MAX)).transpose());
+        text.map(Option::unwrap_or_default).map_err(|source| self.io(source))
     }
 
     /// Reads every line, so that a broken file is refused whatever is looked for. The first line of an address wins.
@@ -127,41 +119,6 @@ impl KnownServers {
             }
         }
         Ok(found)
-    }
-
-    /// The folder of the file; made if it is missing.
-    fn folder(&self) -> io::Result<PathBuf> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
-        Ok(folder)
-    }
-
-    /// Writes a file beside it, syncs it, and gives it the name.
-    fn replace(&self, folder: &Path, text: &str) -> io::Result<()> {
-        let name = self.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut temporary = name.to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = folder.join(temporary);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&temporary).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        let done = written.and_then(|()| fs::rename(&temporary, &self.path));
-        if done.is_err() {
-            let _gone = fs::remove_file(&temporary);
-        }
-        done
     }
 }
 

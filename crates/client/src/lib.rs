@@ -70,6 +70,7 @@ mod client;
 mod contacts;
 mod direct;
 mod error;
+mod file;
 mod kept;
 mod known;
 mod manual;

@@ -1,9 +1,9 @@
-//! A small text file that several programs share: read whole, changed under a lock, replaced as a whole.
+//! A small text file that several programs of one owner share, and nobody else.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use crate::file::{self, Locked};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// Why a file of the client's was not read or written. It is as it was.
@@ -69,18 +69,9 @@ impl TextFile {
 
     /// The text; `None` if there is no file.
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<String>>, TextFileError> {
-        let mut text = Zeroizing::new(String::new());
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.io(source)),
-        };
+        let Some(file) = file::open(&self.path).map_err(|source| self.io(source))? else { return Ok(None) };
         self.check_mode(&file)?;
-        match file.take(self.max.saturating_add(1)).read_to_string(&mut text) {
-            Ok(_) if text.len() as u64 > self.max => Err(self.io(io::ErrorKind::FileTooLarge.into())),
-            Ok(_) => Ok(Some(text)),
-            Err(source) => Err(self.io(source)),
-        }
+        file::read(file, self.max).map(Some).map_err(|source| self.io(source))
     }
 
     #[cfg(unix)]
@@ -100,46 +91,8 @@ impl TextFile {
         &self,
         change: impl FnOnce(Option<Zeroizing<String>>) -> Result<Zeroizing<String>, E>,
     ) -> Result<(), E> {
-        let folder = self.folder().map_err(|source| self.io(source))?;
-        // Where a folder cannot be locked, the worst is that one of two changes at once is lost.
-        let _lock = File::open(&folder).and_then(|folder| folder.lock().map(|()| folder));
+        let locked = Locked::around(&self.path).map_err(|source| self.io(source))?;
         let text = change(self.read()?)?;
-        self.replace(&folder, &text).map_err(|source| self.io(source).into())
-    }
-
-    fn folder(&self) -> io::Result<PathBuf> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
-        Ok(folder)
-    }
-
-    /// Writes a file beside it, syncs it, and gives it the name.
-    fn replace(&self, folder: &Path, text: &str) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let mut temporary = std::ffi::OsString::from(".");
-        temporary.push(self.path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        temporary.push(format!(".{}.{number}.tmp", std::process::id()));
-        let temporary = folder.join(temporary);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&temporary).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        let done = written.and_then(|()| fs::rename(&temporary, &self.path));
-        if done.is_err() {
-            let _gone = fs::remove_file(&temporary);
-        }
-        done
+        locked.replace(&self.path, &text).map_err(|source| self.io(source).into())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use darkchat_crypto::Identity;
+use std::fs;
 
 struct Folder(PathBuf);
 
