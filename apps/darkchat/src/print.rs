@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::format;
 use crate::place::Place;
+use bytes::Bytes;
 use darkchat_client::{
     Cause, Contact, Content, DirectMessage, Message, Missed, PrivateView, Sent, State, Trust,
 };
@@ -114,16 +115,8 @@ pub(crate) struct MessageLine {
     from: String,
     name: String,
     time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<BTreeMap<String, String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply_to: Option<String>,
+    #[serde(flatten)]
+    said: Said,
 }
 
 #[derive(Debug, Serialize)]
@@ -133,6 +126,16 @@ pub(crate) struct DirectLine {
     name: String,
     verified: bool,
     time: String,
+    #[serde(flatten)]
+    said: Said,
+    /// Where another device of ours sent it: to whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+/// What a message says, wherever it was sent.
+#[derive(Debug, Serialize)]
+struct Said {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,29 +146,40 @@ pub(crate) struct DirectLine {
     headers: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<String>,
-    /// Where another device of ours sent it: to whom.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
+}
+
+impl Said {
+    fn new(
+        payload: &Content,
+        content_type: &str,
+        headers: &BTreeMap<String, Bytes>,
+        reply_to: Option<String>,
+    ) -> Self {
+        let (text, data) = match payload {
+            Content::Text(text) => (Some(text.clone()), None),
+            other => (None, Some(BASE64.encode(other.as_bytes()))),
+        };
+        let encoded = headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
+        Self {
+            text,
+            data,
+            content_type: Some(content_type.to_owned()).filter(|kind| !kind.is_empty()),
+            headers: (!headers.is_empty()).then(|| encoded.collect()),
+            reply_to,
+        }
+    }
 }
 
 impl Json {
     pub(crate) fn direct(message: &DirectMessage, own: UserId) -> Self {
-        let (text, data) = match &message.payload {
-            Content::Text(text) => (Some(text.clone()), None),
-            other => (None, Some(BASE64.encode(other.as_bytes()))),
-        };
-        let headers = message.headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
+        let reply_to = message.reply_to.map(|id| id.to_string());
         Self::Direct(Box::new(DirectLine {
             id: message.id.to_string(),
             from: message.from.to_string(),
             name: message.name.as_str().to_owned(),
             verified: message.trust == Trust::Verified,
             time: format::utc(message.time),
-            text,
-            data,
-            content_type: Some(message.content_type.clone()).filter(|kind| !kind.is_empty()),
-            headers: (!message.headers.is_empty()).then(|| headers.collect()),
-            reply_to: message.reply_to.map(|id| id.to_string()),
+            said: Said::new(&message.payload, &message.content_type, &message.headers, reply_to),
             to: (message.to != own).then(|| message.to.to_string()),
         }))
     }
@@ -175,22 +189,14 @@ impl Json {
     }
 
     pub(crate) fn message(message: &Message) -> Self {
-        let (text, data) = match &message.payload {
-            Content::Text(text) => (Some(text.clone()), None),
-            other => (None, Some(BASE64.encode(other.as_bytes()))),
-        };
-        let headers = message.headers.iter().map(|(name, value)| (name.clone(), BASE64.encode(value)));
+        let reply_to = message.reply_to.map(|id| id.to_string());
         Self::Message(Box::new(MessageLine {
             channel: Place::named(&message.channel, message.private).to_string(),
             id: message.id.to_string(),
             from: message.from.to_string(),
             name: message.name.as_str().to_owned(),
             time: format::utc(message.time),
-            text,
-            data,
-            content_type: Some(message.content_type.clone()).filter(|kind| !kind.is_empty()),
-            headers: (!message.headers.is_empty()).then(|| headers.collect()),
-            reply_to: message.reply_to.map(|id| id.to_string()),
+            said: Said::new(&message.payload, &message.content_type, &message.headers, reply_to),
         }))
     }
 
@@ -260,4 +266,58 @@ pub(crate) fn missed(place: &str, missed: &Missed) -> String {
         _ => "lost on the way",
     };
     format!("missed {count}{of} in {place} ({why})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said() -> Said {
+        let headers = BTreeMap::from([("kind".to_owned(), Bytes::from_static(b"x"))]);
+        Said::new(&Content::Data(Bytes::from_static(b"hi")), "text/x", &headers, Some("7.0".to_owned()))
+    }
+
+    fn text(line: &Json) -> String {
+        serde_json::to_string(&Versioned { v: 1, line }).unwrap()
+    }
+
+    #[test]
+    fn the_keys_of_a_message_are_in_the_order_of_the_documentation() {
+        let line = MessageLine {
+            channel: "#ops".to_owned(),
+            id: "9.0".to_owned(),
+            from: "u2".to_owned(),
+            name: "ann".to_owned(),
+            time: "then".to_owned(),
+            said: said(),
+        };
+        assert_eq!(
+            text(&Json::Message(Box::new(line))),
+            r##"{"v":1,"type":"message","channel":"#ops","id":"9.0","from":"u2","name":"ann","time":"then","data":"aGk=","content_type":"text/x","headers":{"kind":"eA=="},"reply_to":"7.0"}"##
+        );
+    }
+
+    #[test]
+    fn the_keys_of_a_direct_message_are_in_the_order_of_the_documentation() {
+        let line = |said, to: Option<&str>| {
+            Json::Direct(Box::new(DirectLine {
+                id: "9".to_owned(),
+                from: "u2".to_owned(),
+                name: String::new(),
+                verified: true,
+                time: "then".to_owned(),
+                said,
+                to: to.map(str::to_owned),
+            }))
+        };
+        assert_eq!(
+            text(&line(said(), Some("u3"))),
+            r#"{"v":1,"type":"direct","id":"9","from":"u2","name":"","verified":true,"time":"then","data":"aGk=","content_type":"text/x","headers":{"kind":"eA=="},"reply_to":"7.0","to":"u3"}"#
+        );
+        let plain = Said::new(&Content::Text("hi".to_owned()), "", &BTreeMap::new(), None);
+        assert_eq!(
+            text(&line(plain, None)),
+            r#"{"v":1,"type":"direct","id":"9","from":"u2","name":"","verified":true,"time":"then","text":"hi"}"#
+        );
+    }
 }
