@@ -3,11 +3,15 @@
 //! The sessions are driven by hand, so that an hour passes at once.
 
 use super::*;
+use bytes::Bytes;
 use darkchat_client::session::{Config, Event, Failure, Input, Output, Received as Came, Session, Ticket};
 use darkchat_crypto::bundle::ROTATE_MS;
+use darkchat_crypto::{Identity, sign};
 use darkchat_proto::{
-    Announced, Bundle, Code, ContentId, DeviceId, DmDeliver, Features, Packet, SendDm, ServerId, Time, UserId,
+    Announced, Bundle, Code, ContentId, DeviceId, DmDeliver, Done, Entry, Features, Frame, FrameStream, Kind,
+    Network, Packet, SendDm, ServerId, Signed, Time, UserId, Welcome,
 };
+use std::time::Duration;
 
 const WALL: u64 = 1_800_000_000_000;
 const HERE: ServerId = ServerId::new([7; 32]);

@@ -1,9 +1,11 @@
 //! What is done to the handshake of a link.
 
 use super::*;
+use bytes::Bytes;
 use darkchat_client::ConnectError;
-use darkchat_crypto::{Dialler, Initiator};
+use darkchat_crypto::{Dialler, Initiator, LinkConfig, system};
 use darkchat_proto::{Code, DeviceId};
+use futures_util::{SinkExt as _, StreamExt as _};
 
 /// It has a link with an honest server and shows the client what that one showed: its key, and its signature over
 /// another handshake. The client signs nothing.
@@ -12,26 +14,17 @@ async fn a_client_is_not_led_to_answer_the_challenge_of_another_server() {
     let memory = Memory::default();
     let mut listener = memory.listen(addr().addr).await.expect("listens");
     let honest = identity(7);
-    let config = LinkConfig::default();
 
     // The hostile server dials the honest one, as a client.
     let dialler = Dialler::Client(DeviceId::new([5; 16]));
-    let (_, message1) = Initiator::start(&config, dialler, None, &mut system::rng());
-    let own = StaticKey::generate(&mut system::rng());
-    let hello = ServerHello::new(honest.server_id());
-    let (_, request) =
-        Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
+    let (_, message1) = Initiator::start(&LinkConfig::default(), dialler, None, &mut system::rng());
+    let (_, request) = greet(message1, honest.server_id());
     let proof_for_another = honest.sign(&request);
 
     for expects in [Some(honest.server_id()), None] {
         let to = ServerAddr { key: expects, ..addr() };
         let connecting = tokio::spawn(Client::connect(memory.clone(), to, identity(2)));
-        let incoming = soon(listener.incoming.next()).await.expect("listens").expect("no error");
-        let mut link = incoming.link.await.expect("a link");
-        let message1 = link.units.next().await.expect("open").expect("a unit");
-        let (own, hello) = (StaticKey::generate(&mut system::rng()), ServerHello::new(honest.server_id()));
-        let (responder, _) =
-            Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
+        let (mut link, responder, _) = caller(&mut listener, honest.server_id()).await;
         let (message2, _) = responder.reply(proof_for_another);
         link.sink.send(message2).await.expect("sent");
         let proof: Option<Bytes> = soon(link.units.next()).await.and_then(Result::ok);
@@ -51,13 +44,7 @@ async fn another_servers_key_is_an_error_that_names_both() {
     let (expected, other) = (identity(7).server_id(), identity(1).server_id());
     let to = ServerAddr { key: Some(expected), ..addr() };
     let connecting = tokio::spawn(Client::connect(memory, to, identity(2)));
-    let incoming = soon(listener.incoming.next()).await.expect("listens").expect("no error");
-    let mut link = incoming.link.await.expect("a link");
-    let message1 = link.units.next().await.expect("open").expect("a unit");
-    let (config, own) = (LinkConfig::default(), StaticKey::generate(&mut system::rng()));
-    let (responder, request) =
-        Responder::read_hello(&config, &own, ServerHello::new(other), message1, &mut system::rng())
-            .expect("hello");
+    let (mut link, responder, request) = caller(&mut listener, other).await;
     let (message2, _) = responder.reply(identity(1).sign(&request));
     link.sink.send(message2).await.expect("sent");
     assert!(soon(link.units.next()).await.and_then(Result::ok).is_none(), "and the client shows no key");

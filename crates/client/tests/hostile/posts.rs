@@ -1,6 +1,8 @@
 //! What is done to posts on their way.
 
 use super::*;
+use darkchat_proto::{Kind, Post, Signed};
+use futures_util::StreamExt as _;
 
 #[tokio::test]
 async fn posts_of_others_cannot_be_made_altered_or_given_to_somebody_else() {
@@ -79,7 +81,7 @@ async fn a_post_is_shown_once_also_after_a_reconnect_and_not_an_hour_later() {
     assert_eq!(victim.until("two").await, ["one", "two"]);
     victim.named(&[(Fault::Stale, 1), (Fault::Repeated, 2)]).await;
     drop(liar);
-    let mut liar = Liar::accept(&mut listener).await;
+    let mut liar = Scripted::accept(&mut listener).await;
     liar.take_in().await;
     liar.say(&[two, one, true_post(&ann, 3, "three")]).await;
     assert_eq!(victim.until("three").await, ["three"]);

@@ -7,6 +7,8 @@
 )]
 
 mod cancel;
+#[path = "../common/mod.rs"]
+mod common;
 mod connecting;
 mod direct;
 mod known_servers;
@@ -16,19 +18,12 @@ mod resuming;
 mod scripted;
 mod slow;
 
+use common::{PATIENCE, identity};
 use darkchat_client::{Channel, Client, Message, Received};
-use darkchat_crypto::Identity;
 use darkchat_proto::ServerAddr;
 use darkchat_server::{Accept, Server};
 use darkchat_transport::Memory;
 use std::time::Duration;
-
-/// Longer than anything here takes; it only keeps a broken test from hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
 
 fn addr(name: &str) -> ServerAddr {
     format!("mem://{name}").parse().expect("an address")

@@ -1,88 +1,11 @@
-//! A server made of the handshake alone, which says and does what no honest one would.
+//! A scripted server, which says and does what no honest one would.
 
+use super::common::{Scripted, caller, run, true_post};
 use super::*;
-use bytes::BytesMut;
 use darkchat_client::{SendError, State};
-use darkchat_crypto::{Established, LinkConfig, Responder, ServerHello, StaticKey, sign, system};
-use darkchat_proto::{
-    ChannelId, Code, Content, Deliver, Done, Entry, Frame, FrameStream, Kind, Network, Post, Refusal, Signed,
-    Welcome,
-};
-use darkchat_transport::{Link, Listener, Transport as _};
+use darkchat_proto::{Code, Frame, Kind, Refusal};
+use darkchat_transport::{Listener, Transport as _};
 use futures_util::{SinkExt as _, StreamExt as _};
-
-struct Script {
-    link: Link,
-    keys: Established,
-    stream: FrameStream,
-}
-
-impl Script {
-    /// Takes the next caller and welcomes it.
-    async fn accept(listener: &mut Listener) -> Self {
-        let incoming = listener.incoming.next().await.expect("listens").expect("no error");
-        let mut link = incoming.link.await.expect("a link");
-        let (config, own) = (LinkConfig::default(), StaticKey::generate(&mut system::rng()));
-        let hello = ServerHello::new(identity(1).server_id());
-        let message1 = link.units.next().await.expect("open").expect("a unit");
-        let (responder, request) =
-            Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
-        let (message2, next) = responder.reply(identity(1).sign(&request));
-        link.sink.send(message2).await.expect("sent");
-        let message3 = link.units.next().await.expect("open").expect("a unit");
-        let (keys, _) = next.expect("a version").read_auth(message3).expect("proof");
-        let mut script = Self { link, keys, stream: FrameStream::default() };
-        script.say(&[Kind::Welcome(Welcome::default()).into()]).await;
-        script
-    }
-
-    /// Sends these frames as one record.
-    async fn say(&mut self, frames: &[Frame]) {
-        let plain = run(frames);
-        self.record(&plain).await;
-    }
-
-    async fn record(&mut self, plain: &[u8]) {
-        let mut record = BytesMut::from(plain);
-        self.keys.sealer.seal(&mut record).expect("sealed");
-        self.link.sink.send(record.freeze()).await.expect("sent");
-    }
-
-    /// The next frame of the client's; `None` at the end of the link.
-    async fn hear(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.stream.next_frame().expect("frames") {
-                return Some(Frame::decode(frame).expect("a frame"));
-            }
-            let unit = self.link.units.next().await?.ok()?;
-            self.stream.push(self.keys.opener.open(BytesMut::from(&unit[..])).expect("a record").freeze());
-        }
-    }
-}
-
-impl Script {
-    /// The number of the next join.
-    async fn asked_to_join(&mut self) -> u32 {
-        loop {
-            let frame = self.hear().await.expect("a join");
-            if let Kind::Join { wait_spread, .. } = frame.kind {
-                assert!(wait_spread);
-                return frame.req;
-            }
-        }
-    }
-
-    async fn take_in(&mut self) {
-        let req = self.asked_to_join().await;
-        self.say(&[Frame::replying(req, Kind::Ok(Done::default()))]).await;
-    }
-}
-
-/// Frames with their length prefixes, one after the other.
-fn run(frames: &[Frame]) -> Vec<u8> {
-    let parts = frames.iter().map(Frame::encode_split);
-    parts.flat_map(|(head, body)| [head, body]).flatten().collect()
-}
 
 async fn listen(memory: &Memory) -> Listener {
     memory.listen(addr("script").addr).await.expect("listens")
@@ -90,25 +13,11 @@ async fn listen(memory: &Memory) -> Listener {
 
 /// A post of user 4 to the channel `lobby`.
 fn post(seq: u64, text: &str) -> Frame {
-    let network = Network::default();
-    let channel = ChannelId::of(&network, &"lobby".parse().expect("a name"));
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
-    let body = Post {
-        author: identity(4).user_id(),
-        channel,
-        stream: 9,
-        seq,
-        time_ms: now.try_into().expect("in range"),
-        name: String::new(),
-        entries: vec![Entry::text(text)],
-    }
-    .encode();
-    let sig = identity(4).sign(&sign::post(&network, &body));
-    Kind::Deliver(Deliver { channel, content: Content::Public(Signed { body, sig }) }.encode()).into()
+    true_post(&identity(4), seq, text)
 }
 
 /// A client in `lobby`, its scripted server, and the server's listener.
-async fn in_lobby() -> (Client, Channel, Script, Listener) {
+async fn in_lobby() -> (Client, Channel, Scripted, Listener) {
     let memory = Memory::default();
     let mut listener = listen(&memory).await;
     let connecting = tokio::spawn(async move {
@@ -116,7 +25,7 @@ async fn in_lobby() -> (Client, Channel, Script, Listener) {
         let lobby = join(&client, "lobby").await;
         (client, lobby)
     });
-    let mut script = Script::accept(&mut listener).await;
+    let mut script = Scripted::accept(&mut listener).await;
     script.take_in().await;
     let (client, lobby) = connecting.await.expect("no panic");
     (client, lobby, script, listener)
@@ -185,13 +94,7 @@ async fn a_server_that_closes_without_a_word_after_our_proof_is_reported() {
     let memory = Memory::default();
     let mut listener = listen(&memory).await;
     let connecting = tokio::spawn(Client::connect(memory, addr("script"), identity(2)));
-    let incoming = listener.incoming.next().await.expect("listens").expect("no error");
-    let mut link = incoming.link.await.expect("a link");
-    let (config, own) = (LinkConfig::default(), StaticKey::generate(&mut system::rng()));
-    let hello = ServerHello::new(identity(1).server_id());
-    let message1 = link.units.next().await.expect("open").expect("a unit");
-    let (responder, request) =
-        Responder::read_hello(&config, &own, hello, message1, &mut system::rng()).expect("hello");
+    let (mut link, responder, request) = caller(&mut listener, identity(1).server_id()).await;
     let (message2, _) = responder.reply(identity(1).sign(&request));
     link.sink.send(message2).await.expect("sent");
     link.units.next().await.expect("open").expect("the proof");
@@ -204,7 +107,7 @@ async fn a_server_that_closes_without_a_word_after_our_proof_is_reported() {
 async fn a_handle_of_a_channel_that_has_ended_does_not_touch_the_one_that_was_joined_anew() {
     let (client, mut old, script, mut listener) = in_lobby().await;
     drop(script);
-    let mut script = Script::accept(&mut listener).await;
+    let mut script = Scripted::accept(&mut listener).await;
     let req = script.asked_to_join().await;
     let refusal = Refusal { code: Code::Limit, text: String::new(), retry_ms: 0 };
     script.say(&[Frame::replying(req, Kind::Error(refusal))]).await;
