@@ -2,20 +2,22 @@
 
 mod away;
 mod send;
+mod table;
 
 pub(crate) use send::{Outcome, Targets};
+pub(crate) use table::Slot;
 
 use crate::context::Context;
 use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
 use crate::resume::{RING_AGE, Ring};
 use crate::{DroppedFor, LinkId, Output};
-
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use table::Table;
 
 /// What may be out with the driver for a client, in bytes: four full records, so that its task never starves.
 const WINDOW_CLIENT: usize = 64 << 10;
@@ -113,6 +115,11 @@ impl Link {
         self.about.hop.as_deref()
     }
 
+    /// Whether it may have a hop; a client's has none.
+    const fn has_hop(&self) -> bool {
+        matches!(self.kind, LinkKind::Peer | LinkKind::Closing(_))
+    }
+
     const fn window(&self) -> usize {
         if matches!(self.kind, LinkKind::Peer) { WINDOW_PEER } else { WINDOW_CLIENT }
     }
@@ -123,7 +130,8 @@ impl Link {
 
     /// What waits here, with the driver and for the neighbour to count it, in bytes.
     fn held(&self) -> usize {
-        let kept = self.hop().map_or(0, Hop::held);
+        // A fan-out to clients does not touch what stands apart.
+        let kept = if self.has_hop() { self.hop().map_or(0, Hop::held) } else { 0 };
         self.queue.bytes().saturating_add(self.in_flight).saturating_add(kept)
     }
 
@@ -217,10 +225,6 @@ pub(crate) struct NewLink {
     pub(crate) pace: Option<Pace>,
 }
 
-/// Where a link stands in the table; never given again while it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Slot(usize);
-
 /// What became of a link that was looked at, or written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -233,32 +237,20 @@ pub(crate) enum Verdict {
 /// All links.
 #[derive(Debug)]
 pub(crate) struct Links {
-    slots: Vec<Option<(LinkId, Link)>>,
-    free: Vec<usize>,
-    by_id: BTreeMap<LinkId, Slot>,
+    table: Table,
     deadlines: BTreeSet<(Time, LinkId)>,
-    /// All queues together, in bytes, with what is out with the driver.
-    held: usize,
+    /// What all may hold together, in bytes.
     max_held: usize,
 }
 
 impl Links {
     pub(crate) const fn new(memory_budget: usize) -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_id: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            held: 0,
-            max_held: memory_budget / QUEUES_SHARE,
-        }
+        let max_held = memory_budget / QUEUES_SHARE;
+        Self { table: Table::new(), deadlines: BTreeSet::new(), max_held }
     }
 
     /// Takes a link in; `None` if the id is taken, which a driver must not do.
     pub(crate) fn open(&mut self, now: Time, id: LinkId, new: NewLink) -> Option<Slot> {
-        if self.by_id.contains_key(&id) {
-            return None;
-        }
         let NewLink { kind, remote, observed, features, pace } = new;
         let about = About {
             remote,
@@ -284,32 +276,22 @@ impl Links {
             last_progress: now,
             wake: Time::MAX,
         };
-        let slot = self.free.pop().unwrap_or(self.slots.len());
-        match self.slots.get_mut(slot) {
-            Some(place) => *place = Some((id, link)),
-            None => self.slots.push(Some((id, link))),
-        }
-        self.by_id.insert(id, Slot(slot));
-        self.arm(Slot(slot));
-        Some(Slot(slot))
+        let slot = self.table.insert(id, link)?;
+        self.arm(slot);
+        Some(slot)
     }
 
     pub(crate) fn slot(&self, id: LinkId) -> Option<Slot> {
-        self.by_id.get(&id).copied()
-    }
-
-    fn at(&mut self, slot: Slot) -> Option<&mut (LinkId, Link)> {
-        self.slots.get_mut(slot.0)?.as_mut()
+        self.table.slot(id)
     }
 
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
-        let slot = self.slot(id)?;
-        self.slots.get(slot.0)?.as_ref().map(|(_, link)| link)
+        self.table.get(self.slot(id)?)
     }
 
-    fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        let slot = self.slot(id)?;
-        self.at(slot).map(|(_, link)| link)
+    /// Changes a link, if there is one of this id.
+    fn change<T>(&mut self, id: LinkId, change: impl FnOnce(&mut Link) -> T) -> Option<T> {
+        self.table.change(self.slot(id)?, |_, link| change(link))
     }
 
     /// What a link is, if it is up: neither unknown nor closing.
@@ -319,25 +301,29 @@ impl Links {
 
     /// All links, in the order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
-        self.by_id.keys().filter_map(|id| Some((*id, self.get(*id)?)))
+        self.table.iter()
     }
 
     /// A frame came: the link lives. What it is, if it is up, and whether it only waits for its queue to empty.
     pub(crate) fn heard(&mut self, now: Time, id: LinkId) -> Option<(LinkKind, bool)> {
-        let link = self.get_mut(id)?;
-        link.last_received = now;
-        link.is_up().then_some((link.kind, link.about.finish.is_some()))
+        let heard = |link: &mut Link| {
+            link.last_received = now;
+            link.is_up().then_some((link.kind, link.about.finish.is_some()))
+        };
+        self.change(id, heard).flatten()
     }
 
     /// Looks at the link again when it next has something to do, if that is earlier than what was planned.
     fn arm(&mut self, slot: Slot) {
-        let Some((id, link)) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else { return };
-        let wake = link.next_wake();
-        if wake < link.wake && link.is_up() {
-            self.deadlines.remove(&(link.wake, *id));
-            self.deadlines.insert((wake, *id));
-            link.wake = wake;
-        }
+        let deadlines = &mut self.deadlines;
+        self.table.change(slot, |id, link| {
+            let wake = link.next_wake();
+            if wake < link.wake && link.is_up() {
+                deadlines.remove(&(link.wake, id));
+                deadlines.insert((wake, id));
+                link.wake = wake;
+            }
+        });
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
@@ -348,9 +334,7 @@ impl Links {
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<LinkId> {
         let (at, id) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)?;
         self.deadlines.remove(&(at, id));
-        if let Some(link) = self.get_mut(id) {
-            link.wake = Time::MAX;
-        }
+        self.change(id, |link| link.wake = Time::MAX);
         Some(id)
     }
 
@@ -392,30 +376,26 @@ impl Links {
     /// Asks the other side for a sign of life.
     pub(crate) fn ping(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
         let nonce = cx.rng.next_u64();
-        if let Some(hop) = self.hop_mut(id) {
-            hop.ping(cx.now, nonce);
-        }
+        self.change_hop(id, |hop| hop.ping(cx.now, nonce));
         self.send(cx, id, &Frame::from(Kind::Ping { nonce, acked: 0 }))
     }
 
     /// Closes a link: what waits is given up, what is out is written first, then the goodbye.
     pub(crate) fn close(&mut self, cx: &mut Context, id: LinkId, code: Code, goodbye: Option<Goodbye>) {
-        let Some(link) = self.get_mut(id).filter(|link| link.is_up()) else { return };
-        let wake = link.wake;
-        let before = link.weight();
-        let queue = std::mem::take(&mut link.queue);
-        link.ring = Ring::default();
-        let after = link.weight();
-        link.kind = LinkKind::Closing(code);
-        link.about.untold.clear();
-        let given_up = match code {
-            Code::SlowConsumer => DroppedFor::SlowConsumer,
-            Code::Shutdown => DroppedFor::Shutdown,
-            _ => DroppedFor::LinkDown,
-        };
-        self.deadlines.remove(&(wake, id));
-        self.held = self.held.saturating_sub(before).saturating_add(after);
-        cx.stats.give_up(queue.into_items().map(|item| item.owed.copies()).sum(), given_up);
+        if !self.get(id).is_some_and(Link::is_up) {
+            return;
+        }
+        let given_up = given_up_for(code);
+        self.change(id, |link| {
+            let waiting = std::mem::take(&mut link.queue).into_items();
+            cx.stats.give_up(waiting.map(|item| item.owed.copies()).sum(), given_up);
+            link.ring = Ring::default();
+            link.kind = LinkKind::Closing(code);
+            link.about.untold.clear();
+        });
+        if let Some(wake) = self.get(id).map(|link| link.wake) {
+            self.deadlines.remove(&(wake, id));
+        }
         cx.out.push_back(Output::Close { link: id, goodbye });
     }
 
@@ -423,36 +403,26 @@ impl Links {
     pub(crate) fn closed(&mut self, cx: &mut Context, id: LinkId, why: Code) -> Option<(Link, Code)> {
         let mut link = self.take_out(id)?;
         let why = if let LinkKind::Closing(ours) = link.kind { ours } else { why };
-        let given_up = match why {
-            Code::SlowConsumer => DroppedFor::SlowConsumer,
-            Code::Shutdown => DroppedFor::Shutdown,
-            _ => DroppedFor::LinkDown,
-        };
         let waiting = std::mem::take(&mut link.queue).into_items().map(|item| item.owed.copies());
         let out: u64 = link.sent.drain(..).map(|sent| sent.owed.copies()).sum();
-        cx.stats.give_up(waiting.sum::<u64>().saturating_add(out), given_up);
+        cx.stats.give_up(waiting.sum::<u64>().saturating_add(out), given_up_for(why));
         cx.stats.close(why);
         Some((link, why))
     }
 
-    /// Frees the place of a link.
     fn take_out(&mut self, id: LinkId) -> Option<Link> {
-        let slot = self.by_id.remove(&id)?;
-        let (_, link) = self.slots.get_mut(slot.0)?.take()?;
-        self.free.push(slot.0);
+        let link = self.table.remove(id)?;
         self.deadlines.remove(&(link.wake, id));
-        self.held = self.held.saturating_sub(link.weight());
         Some(link)
     }
 
     /// Closes the link as soon as nothing waits for it any more, and at the latest after a while.
     pub(crate) fn finish(&mut self, cx: &mut Context, id: LinkId, code: Code) -> Verdict {
         let Some(slot) = self.slot(id) else { return Verdict::Fine };
-        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        if link.is_done() {
+        if self.table.get(slot).is_some_and(Link::is_done) {
             return Verdict::Close(code);
         }
-        link.about.finish = Some((code, cx.now + DRAIN_TIME));
+        self.table.change(slot, |_, link| link.about.finish = Some((code, cx.now + DRAIN_TIME)));
         self.arm(slot);
         Verdict::Fine
     }
@@ -461,16 +431,15 @@ impl Links {
     ///
     /// Their copies are still owed. Nothing else that waits is a copy.
     pub(crate) fn take_routes(&mut self, cx: &mut Context, id: LinkId) -> Vec<Item> {
-        let Some(link) = self.get_mut(id) else { return Vec::new() };
-        let before = link.held();
-        let Some(hop) = &mut link.about.hop else { return Vec::new() };
-        let mut routes: Vec<Item> = hop.take().collect();
-        cx.stats.resent += u64::try_from(routes.len()).unwrap_or(u64::MAX);
-        let waiting = std::mem::take(&mut link.queue).into_items();
-        routes.extend(waiting.filter(|item| item.is_route));
-        let after = link.held();
-        self.held = self.held.saturating_sub(before).saturating_add(after);
-        routes
+        let taken = |link: &mut Link| {
+            let Some(hop) = &mut link.about.hop else { return Vec::new() };
+            let mut routes: Vec<Item> = hop.take().collect();
+            cx.stats.resent += u64::try_from(routes.len()).unwrap_or(u64::MAX);
+            let waiting = std::mem::take(&mut link.queue).into_items();
+            routes.extend(waiting.filter(|item| item.is_route));
+            routes
+        };
+        self.change(id, taken).unwrap_or_default()
     }
 
     /// What waits for a link, here and with the driver, in bytes; without end for one that is not up.
@@ -485,7 +454,16 @@ impl Links {
 
     /// All queues together, and the longest, in bytes.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        (self.held, self.slots.iter().flatten().map(|(_, link)| link.held()).max().unwrap_or(0))
+        (self.table.held(), self.iter().map(|(_, link)| link.held()).max().unwrap_or(0))
+    }
+}
+
+/// What the copies that a link still has count as, when it ends for this reason.
+const fn given_up_for(why: Code) -> DroppedFor {
+    match why {
+        Code::SlowConsumer => DroppedFor::SlowConsumer,
+        Code::Shutdown => DroppedFor::Shutdown,
+        _ => DroppedFor::LinkDown,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Links whose client is away for a moment: what waits for it, and the link that goes on. Source: section 5.4.
 
 use super::send::let_go;
-use super::{Link, LinkKind, Links};
+use super::{Link, LinkKind, Links, Slot};
 use crate::context::Context;
-use crate::queue::Owed;
-use crate::resume::RING;
+use crate::queue::{Owed, Queue};
+use crate::resume::{RING, Ring};
 use crate::{DroppedFor, LinkId};
-use darkchat_proto::{Code, Time};
+use darkchat_proto::{ChannelId, Code, Time};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Link {
@@ -34,28 +35,24 @@ impl Link {
 impl Links {
     /// Keeps frames of this session from now on; `before` were sent on earlier links.
     pub(crate) fn keep_frames(&mut self, id: LinkId, before: u64) {
-        if let Some(link) = self.get_mut(id) {
-            link.ring.start(before);
-        }
+        self.change(id, |link| link.ring.start(before));
     }
 
     /// The client has processed so many frames of its session.
     pub(crate) fn acked(&mut self, id: LinkId, received: u64) {
-        let Some(link) = self.get_mut(id) else { return };
-        let before = link.ring.bytes();
-        link.ring.acked(received);
-        let after = link.ring.bytes();
-        self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.change(id, |link| link.ring.acked(received));
     }
 
     /// A client's link is lost; what it holds is kept. `false` if there is none, or it ends anyway.
     pub(crate) fn leave_alone(&mut self, cx: &mut Context, id: LinkId, why: Code) -> bool {
-        let Some(link) = self.get_mut(id) else { return false };
-        if link.kind != LinkKind::Client || link.about.finish.is_some() {
-            return false;
-        }
-        link.kind = LinkKind::Away(cx.now);
-        let wake = std::mem::replace(&mut link.wake, Time::MAX);
+        let leaves = |link: &mut Link| {
+            let stays = link.kind == LinkKind::Client && link.about.finish.is_none();
+            stays.then(|| {
+                link.kind = LinkKind::Away(cx.now);
+                std::mem::replace(&mut link.wake, Time::MAX)
+            })
+        };
+        let Some(wake) = self.change(id, leaves).flatten() else { return false };
         self.deadlines.remove(&(wake, id));
         cx.stats.close(why);
         true
@@ -80,61 +77,75 @@ impl Links {
 
     /// A new link gets all that another one holds for its client, who has processed `received` frames.
     pub(crate) fn go_on_from(&mut self, cx: &mut Context, old: LinkId, new: LinkId, received: u64) {
-        let Some(was) = self.get_mut(old) else { return };
-        let away = match was.kind {
-            LinkKind::Away(since) => cx.now.saturating_since(since),
-            _ => Duration::ZERO,
-        };
-        let before = was.weight();
-        let mut ring = std::mem::take(&mut was.ring);
-        let mut queue = std::mem::take(&mut was.queue);
-        let sent = std::mem::take(&mut was.sent);
-        let untold = std::mem::take(&mut was.about.untold);
-        let (dropped, slow) = (was.about.dropped, was.about.slow);
-        let (after, is_away) = (was.weight(), was.is_away());
-        self.held = self.held.saturating_sub(before).saturating_add(after);
-        if is_away {
+        let Some(mut left) = self.change(old, |was| Left::take(cx.now, was)) else { return };
+        if self.is_away(old) {
             self.take_out(old);
         }
-        let unflushed = sent.iter().filter(|sent| sent.owed == Owed::Session).count();
-        let again = ring.again(received, unflushed);
+        let again = left.ring.again(received, left.unflushed);
         (0..again.done).for_each(|_| cx.stats.done(Owed::Session));
         cx.stats.resent = cx.stats.resent.saturating_add(again.resent);
-        queue.shift(away);
-        queue.push_again(cx.now, again.items);
+        left.queue.shift(left.away);
+        left.queue.push_again(cx.now, again.items);
         let Some(slot) = self.slot(new) else { return };
-        let Some((_, link)) = self.at(slot) else { return };
-        let before = link.weight();
-        link.ring.start(received);
-        link.queue = queue;
-        link.about.untold = untold;
-        link.about.dropped = dropped;
-        link.about.slow = slow;
-        let_go(cx, link);
-        let after = link.weight();
-        self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.table.change(slot, |_, link| {
+            link.ring.start(received);
+            link.queue = left.queue;
+            link.about.untold = left.untold;
+            link.about.dropped = left.dropped;
+            link.about.slow = left.slow;
+            let_go(cx, link);
+        });
         self.arm(slot);
     }
 
     /// Forgets what was kept for long enough.
     pub(super) fn age_ring(&mut self, now: Time, id: LinkId) {
-        let Some(link) = self.get_mut(id) else { return };
-        let before = link.ring.bytes();
-        link.ring.age(now);
-        link.ring.shrink();
-        let after = link.ring.bytes();
-        self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.change(id, |link| {
+            link.ring.age(now);
+            link.ring.shrink();
+        });
     }
 
     /// Halves what is kept for resumes, while all together hold more than `target`.
     pub(super) fn halve_rings(&mut self, target: usize) {
-        for (_, link) in self.slots.iter_mut().flatten() {
-            if self.held <= target {
+        let places: Vec<Slot> = self.table.places().map(|(slot, _)| slot).collect();
+        for slot in places {
+            if self.table.held() <= target {
                 return;
             }
-            let before = link.ring.bytes();
-            link.ring.halve();
-            self.held = self.held.saturating_sub(before).saturating_add(link.ring.bytes());
+            self.table.change(slot, |_, link| link.ring.halve());
+        }
+    }
+}
+
+/// What a lost link leaves to the one that goes on with its session.
+struct Left {
+    ring: Ring,
+    queue: Queue,
+    /// The messages that went out and nobody told us that they had left.
+    unflushed: usize,
+    untold: BTreeMap<ChannelId, u64>,
+    dropped: u64,
+    slow: bool,
+    /// How long nobody could read.
+    away: Duration,
+}
+
+impl Left {
+    fn take(now: Time, link: &mut Link) -> Self {
+        let sent = std::mem::take(&mut link.sent);
+        let away = match link.kind {
+            LinkKind::Away(since) => now.saturating_since(since),
+            _ => Duration::ZERO,
+        };
+        Self {
+            ring: std::mem::take(&mut link.ring),
+            queue: std::mem::take(&mut link.queue),
+            unflushed: sent.iter().filter(|sent| sent.owed == Owed::Session).count(),
+            untold: std::mem::take(&mut link.about.untold),
+            dropped: link.about.dropped,
+            slow: link.about.slow,
+            away,
         }
     }
 }

@@ -63,7 +63,7 @@ impl Links {
         };
         let outcome = match self.offer(cx, slot, &item, &mut None) {
             Offer::Now => {
-                if let Some((_, link)) = self.at(slot) {
+                if let Some(link) = self.table.get(slot) {
                     let links = link.solo.clone();
                     let Item { head, body, class, .. } = item;
                     cx.out.push_back(Output::Send { links, head, body, class });
@@ -105,92 +105,83 @@ impl Links {
 
     fn offer(&mut self, cx: &mut Context, slot: Slot, item: &Item, kept: &mut Kept) -> Offer {
         let now = cx.now;
-        let Some((id, link)) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else {
+        let offered = self.table.change(slot, |id, link| {
+            let offer = offer_to(cx, id, link, item, kept);
+            (offer, link.wake > now + QUEUE_AGE)
+        });
+        let Some((offer, sleeps)) = offered else {
             cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
             return Offer::Dropped;
         };
-        if !link.is_up() && !link.is_away() {
-            cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
-            return Offer::Dropped;
-        }
-        let len = item.len();
-        if link.takes_now(now, item) {
-            let before = link.ring.bytes();
-            put_out(now, link, item, kept);
-            let after = link.ring.bytes();
-            self.held = self.held.saturating_add(len).saturating_sub(before).saturating_add(after);
-            if link.wake > now + QUEUE_AGE {
-                self.arm(slot);
-            }
-            return Offer::Now;
-        }
-        let before = link.held();
-        if !link.fits(len) && !make_room(cx, *id, link, item) {
-            self.held = self.held.saturating_sub(before).saturating_add(link.held());
-            if item.class != SendClass::Channel {
-                return Offer::Full;
-            }
-            drop_item(cx, *id, link, item, DroppedFor::QueueFull);
-            return Offer::Dropped;
-        }
-        link.last_sent = now;
-        link.queue.push(now, item.clone());
-        self.held = self.held.saturating_sub(before).saturating_add(link.held());
-        if link.wake > now + QUEUE_AGE {
+        if sleeps && matches!(offer, Offer::Now | Offer::Waits) {
             self.arm(slot);
         }
-        Offer::Waits
+        offer
     }
 
     /// Bytes left for the network: counts what is done with them, and lets the next go.
     #[must_use]
     pub(crate) fn flushed(&mut self, cx: &mut Context, id: LinkId, bytes: usize) -> Verdict {
         let Some(slot) = self.slot(id) else { return Verdict::Fine };
-        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        let before = link.weight();
-        count_flushed(cx, link, bytes);
-        let is_peer = link.kind == LinkKind::Peer;
-        let verdict = self.go_on(cx, id, slot, before);
-        if is_peer {
+        let verdict = self.go_on(cx, id, slot, |cx, link| {
+            count_flushed(cx, link, bytes);
+            Verdict::Fine
+        });
+        if self.table.get(slot).is_some_and(|link| link.kind == LinkKind::Peer) {
             self.arm(slot);
         }
         verdict
     }
 
-    /// Lets go out what has room now.
-    fn go_on(&mut self, cx: &mut Context, id: LinkId, slot: Slot, before: usize) -> Verdict {
-        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        let_go(cx, link);
-        let (after, finish) = (link.weight(), link.about.finish.filter(|_| link.is_done()));
-        self.held = self.held.saturating_sub(before).saturating_add(after);
-        match finish {
-            Some((code, _)) => Verdict::Close(code),
-            None => self.tell_dropped(cx, id, slot),
+    /// Makes room on a link, and lets go out what has room now.
+    fn go_on(
+        &mut self,
+        cx: &mut Context,
+        id: LinkId,
+        slot: Slot,
+        make_room: impl FnOnce(&mut Context, &mut Link) -> Verdict,
+    ) -> Verdict {
+        let went = self.table.change(slot, |_, link| match make_room(cx, link) {
+            Verdict::Fine => {
+                let_go(cx, link);
+                let finish = link.about.finish.filter(|_| link.is_done());
+                finish.map_or(Verdict::Fine, |(code, _)| Verdict::Close(code))
+            }
+            close @ Verdict::Close(_) => close,
+        });
+        match went {
+            Some(Verdict::Fine) => self.tell_dropped(cx, id, slot),
+            Some(close) => close,
+            None => Verdict::Fine,
         }
     }
 
-    pub(super) fn hop_mut(&mut self, id: LinkId) -> Option<&mut Hop> {
-        self.get_mut(id)?.about.hop.as_deref_mut()
+    /// Changes the hop to another server.
+    pub(super) fn change_hop<T>(&mut self, id: LinkId, change: impl FnOnce(&mut Hop) -> T) -> Option<T> {
+        self.change(id, |link| link.about.hop.as_deref_mut().map(change)).flatten()
     }
 
     /// A neighbour has counted so many of our routes.
     #[must_use]
     pub(crate) fn counted(&mut self, cx: &mut Context, id: LinkId, received: u64) -> Verdict {
-        let Some(slot) = self.slot(id) else { return Verdict::Fine };
-        let Some((_, link)) = self.at(slot) else { return Verdict::Fine };
-        let before = link.weight();
-        let Some(hop) = &mut link.about.hop else { return Verdict::Fine };
-        match hop.count(cx.now, received) {
-            Ok(items) => items.iter().for_each(|item| cx.stats.done(item.owed)),
-            Err(Miscounted) => return Verdict::Close(Code::BadFrame),
-        }
-        self.go_on(cx, id, slot, before)
+        let Some(slot) = self.slot(id).filter(|_| self.get(id).is_some_and(|link| link.hop().is_some()))
+        else {
+            return Verdict::Fine;
+        };
+        self.go_on(cx, id, slot, |cx, link| {
+            let counted = link.about.hop.as_mut().map(|hop| hop.count(cx.now, received));
+            match counted.unwrap_or_else(|| Ok(Vec::new())) {
+                Ok(items) => items.iter().for_each(|item| cx.stats.done(item.owed)),
+                Err(Miscounted) => return Verdict::Close(Code::BadFrame),
+            }
+            Verdict::Fine
+        })
     }
 
     /// A route of a neighbour was dealt with: counts it, and tells the count if many were counted.
     pub(crate) fn count(&mut self, cx: &mut Context, id: LinkId) {
-        let Some(hop) = self.hop_mut(id) else { return };
-        if let Some(received) = hop.receive(cx.now) {
+        let Some(told) = self.change_hop(id, |hop| hop.receive(cx.now)) else { return };
+        if let Some(received) = told {
             self.tell(cx, id, received);
         } else if let Some(slot) = self.slot(id) {
             self.arm(slot);
@@ -199,17 +190,16 @@ impl Links {
 
     /// Goes on with what waited for its turn only.
     pub(super) fn resume(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
-        let Some(slot) = self.slot(id).filter(|_| self.hop_mut(id).is_some_and(|hop| hop.resumes(cx.now)))
-        else {
-            return Verdict::Fine;
-        };
-        let before = self.get(id).map_or(0, Link::weight);
-        self.go_on(cx, id, slot, before)
+        let resumes = self.change_hop(id, |hop| hop.resumes(cx.now)).unwrap_or(false);
+        match self.slot(id).filter(|_| resumes) {
+            Some(slot) => self.go_on(cx, id, slot, |_, _| Verdict::Fine),
+            None => Verdict::Fine,
+        }
     }
 
     /// Tells a neighbour how many routes of its were dealt with, if that is due.
     pub(super) fn tell_count(&mut self, cx: &mut Context, id: LinkId) {
-        if let Some(received) = self.hop_mut(id).and_then(|hop| hop.tell_due(cx.now)) {
+        if let Some(received) = self.change_hop(id, |hop| hop.tell_due(cx.now)).flatten() {
             self.tell(cx, id, received);
         }
     }
@@ -222,62 +212,85 @@ impl Links {
 
     /// A neighbour has answered a ping.
     pub(crate) fn pong(&mut self, now: Time, id: LinkId, nonce: u64) {
-        if let Some(hop) = self.hop_mut(id) {
-            hop.pong(now, nonce);
-        }
+        self.change_hop(id, |hop| hop.pong(now, nonce));
     }
 
     /// Tells what was dropped, once there is room again; the end of the episode.
     fn tell_dropped(&mut self, cx: &mut Context, id: LinkId, slot: Slot) -> Verdict {
-        while let Some((_, link)) = self.at(slot) {
-            if link.held() > link.max_bytes() / 2 || link.queue.frames() > QUEUE_CLIENT_FRAMES / 2 {
-                return Verdict::Fine;
-            }
-            let Some((channel, count)) = link.about.untold.pop_first() else {
-                link.about.slow &= !link.queue.is_empty();
-                return Verdict::Fine;
-            };
+        loop {
+            let next = self.table.change(slot, |_, link| {
+                if link.held() > link.max_bytes() / 2 || link.queue.frames() > QUEUE_CLIENT_FRAMES / 2 {
+                    return None;
+                }
+                let untold = link.about.untold.pop_first();
+                link.about.slow &= untold.is_some() || !link.queue.is_empty();
+                untold
+            });
+            let Some((channel, count)) = next.flatten() else { return Verdict::Fine };
             let verdict = self.send(cx, id, &Frame::from(Kind::Notice(Notice::Dropped { channel, count })));
             if verdict != Verdict::Fine {
                 return verdict;
             }
         }
-        Verdict::Fine
     }
 
     /// Drops what waited too long for a peer; a client would be cut off for it.
     pub(super) fn expire(&mut self, cx: &mut Context, id: LinkId) {
-        let Some(link) = self.get_mut(id) else { return };
-        let before = link.held();
         let Some(limit) = cx.now.since_start().checked_sub(QUEUE_AGE).map(Time::new) else { return };
-        while let Some(item) = link.queue.expire(limit) {
-            drop_item(cx, id, link, &item, DroppedFor::QueueFull);
-        }
-        let after = link.held();
-        self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.change(id, |link| {
+            while let Some(item) = link.queue.expire(limit) {
+                drop_item(cx, id, link, &item, DroppedFor::QueueFull);
+            }
+        });
     }
 
     /// Cuts the longest queues when all together are over their share of the memory.
     ///
     /// It cuts an eighth more than it must, so that looking for the longest is rare.
     fn keep_within_memory(&mut self, cx: &mut Context) {
-        if self.held <= self.max_held {
+        if self.table.held() <= self.max_held {
             return;
         }
         let target = self.max_held - self.max_held / 8;
         self.halve_rings(target);
-        while self.held > target {
-            let longest = self.slots.iter_mut().flatten().max_by_key(|(_, link)| link.queue.channel_bytes());
-            let Some((id, link)) = longest.filter(|(_, link)| link.queue.channel_bytes() > 0) else { return };
-            while let Some(item) = link.queue.cut() {
-                self.held = self.held.saturating_sub(item.len());
-                drop_item(cx, *id, link, &item, DroppedFor::Memory);
-                if self.held <= target {
-                    break;
+        while self.table.held() > target {
+            let longest = self.table.places().max_by_key(|(_, link)| link.queue.channel_bytes());
+            let longest = longest.filter(|(_, link)| link.queue.channel_bytes() > 0);
+            let Some(slot) = longest.map(|(slot, _)| slot) else { return };
+            let mut excess = self.table.held().saturating_sub(target);
+            self.table.change(slot, |id, link| {
+                while excess > 0
+                    && let Some(item) = link.queue.cut()
+                {
+                    excess = excess.saturating_sub(item.len());
+                    drop_item(cx, id, link, &item, DroppedFor::Memory);
                 }
-            }
+            });
         }
     }
+}
+
+/// Sends a frame to a link, lets it wait there, or drops it.
+fn offer_to(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, kept: &mut Kept) -> Offer {
+    let now = cx.now;
+    if !link.is_up() && !link.is_away() {
+        cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
+        return Offer::Dropped;
+    }
+    if link.takes_now(now, item) {
+        put_out(now, link, item, kept);
+        return Offer::Now;
+    }
+    if !link.fits(item.len()) && !make_room(cx, id, link, item) {
+        if item.class != SendClass::Channel {
+            return Offer::Full;
+        }
+        drop_item(cx, id, link, item, DroppedFor::QueueFull);
+        return Offer::Dropped;
+    }
+    link.last_sent = now;
+    link.queue.push(now, item.clone());
+    Offer::Waits
 }
 
 /// Counts a frame as being out with the driver, and keeps it where its session can be resumed.
