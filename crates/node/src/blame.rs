@@ -5,7 +5,7 @@
 
 use crate::{Event, LinkId, Node, Output};
 use darkchat_proto::{Code, Frame, Kind, RouterId, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Of the public posts on a peer link that are for us, one in so many is verified.
@@ -19,10 +19,10 @@ const COMPLAINT: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 /// How long whoever is found guilty is neither dialled nor let in.
 const BAR: Duration = Duration::from_secs(3_600);
-/// The most that are barred at once; beyond it the one that is let in soonest is let in at once.
-const MAX_BARRED: usize = 1_024;
 /// Who complained in vain is not listened to for so long: a complaint costs us work.
 const DEAF: Duration = Duration::from_secs(600);
+/// The most servers in each list here: far more than there are neighbours, so that it is full of such as come and go.
+const MAX_LISTED: usize = 1_024;
 
 /// What is known against the other end of a link.
 #[derive(Debug)]
@@ -45,24 +45,53 @@ pub(crate) enum Ruling {
     Guilty,
 }
 
+/// A complaint that is in force.
+#[derive(Debug)]
+struct Complaint {
+    until: Time,
+    /// What was found forged before it: it was right if that becomes more.
+    found: u64,
+}
+
+/// Servers that are treated differently for a while, each until its time; at most [`MAX_LISTED`].
+#[derive(Debug, Default)]
+struct Terms {
+    until: BTreeMap<RouterId, Time>,
+}
+
+impl Terms {
+    /// Where there are too many, the term that ends soonest ends at once.
+    fn begin(&mut self, now: Time, router: RouterId, term: Duration) {
+        self.until.retain(|_, until| now < *until);
+        if self.until.len() >= MAX_LISTED {
+            let soonest = self.until.iter().min_by_key(|(_, until)| **until).map(|(router, _)| *router);
+            soonest.and_then(|router| self.until.remove(&router));
+        }
+        self.until.insert(router, now + term);
+    }
+
+    fn has(&self, now: Time, router: RouterId) -> bool {
+        self.until.get(&router).is_some_and(|until| now < *until)
+    }
+}
+
 /// All suspicions, complaints and bars.
 #[derive(Debug, Default)]
 pub(crate) struct Blame {
     links: BTreeMap<LinkId, Suspect>,
-    /// Neighbours complained: until then everything that we pass on is verified.
-    all_until: Option<Time>,
-    /// Who complained in that time, and whether anything forged was found in it.
-    plaintiffs: BTreeSet<RouterId>,
-    found: bool,
-    deaf: BTreeMap<RouterId, Time>,
-    barred: BTreeMap<RouterId, Time>,
+    /// Who complained: while there is one, everything that we pass on is verified. At most [`MAX_LISTED`].
+    plaintiffs: BTreeMap<RouterId, Complaint>,
+    /// The forged posts that were found.
+    found: u64,
+    deaf: Terms,
+    barred: Terms,
 }
 
 impl Blame {
     /// A link is up; how many of its posts are verified.
     fn up(&mut self, link: LinkId, router: RouterId) -> u32 {
         self.links.insert(link, Suspect { router, check_until: None, complained: None });
-        if self.all_until.is_some() { 1 } else { CHECK_EVERY }
+        if self.plaintiffs.is_empty() { CHECK_EVERY } else { 1 }
     }
 
     fn down(&mut self, link: LinkId) {
@@ -71,9 +100,9 @@ impl Blame {
 
     /// A link brought a forged post. What follows, and whether all from it are verified only from now on.
     fn forged(&mut self, now: Time, link: LinkId) -> (Ruling, bool) {
-        self.found = true;
+        self.found = self.found.saturating_add(1);
         let Some(suspect) = self.links.get_mut(&link) else { return (Ruling::Wait, false) };
-        let is_new = suspect.check_until.replace(now + CHECK_ALL).is_none() && self.all_until.is_none();
+        let is_new = suspect.check_until.replace(now + CHECK_ALL).is_none() && self.plaintiffs.is_empty();
         let passed = suspect.complained.map(|at| now.saturating_since(at));
         let ruling = match passed {
             Some(passed) if passed < GRACE => Ruling::Wait,
@@ -87,33 +116,33 @@ impl Blame {
     }
 
     fn bar(&mut self, now: Time, router: RouterId) {
-        self.barred.retain(|_, until| now < *until);
-        if self.barred.len() >= MAX_BARRED {
-            let soonest = self.barred.iter().min_by_key(|(_, until)| **until).map(|(router, _)| *router);
-            soonest.and_then(|router| self.barred.remove(&router));
-        }
-        self.barred.insert(router, now + BAR);
+        self.barred.begin(now, router, BAR);
     }
 
     /// Whether a server was found guilty less than an hour ago.
     pub(crate) fn is_barred(&self, now: Time, router: RouterId) -> bool {
-        self.barred.get(&router).is_some_and(|until| now < *until)
+        self.barred.has(now, router)
     }
 
     /// A neighbour complains. The links to verify all of from now on.
+    ///
+    /// One whose complaint is in force may repeat it only if something forged was found since: else who cries on
+    /// would never be judged.
     fn complaint(&mut self, now: Time, link: LinkId, seconds: u32) -> Vec<LinkId> {
         let Some(router) = self.links.get(&link).map(|suspect| suspect.router) else { return Vec::new() };
-        self.deaf.retain(|_, until| now < *until);
-        if self.deaf.contains_key(&router) || seconds == 0 {
+        let is_vain = match self.plaintiffs.get(&router) {
+            Some(former) => former.found == self.found,
+            None => self.plaintiffs.len() >= MAX_LISTED,
+        };
+        if is_vain || self.deaf.has(now, router) || seconds == 0 {
             return Vec::new();
         }
         let until = now + Duration::from_secs(seconds.into()).min(COMPLAINT);
-        let before = self.all_until.replace(self.all_until.map_or(until, |other| other.max(until)));
-        self.plaintiffs.insert(router);
-        if before.is_some() {
+        let is_first = self.plaintiffs.is_empty();
+        self.plaintiffs.insert(router, Complaint { until, found: self.found });
+        if !is_first {
             return Vec::new();
         }
-        self.found = false;
         let unchecked = self.links.iter().filter(|(_, suspect)| suspect.check_until.is_none());
         unchecked.map(|(link, _)| *link).collect()
     }
@@ -127,20 +156,32 @@ impl Blame {
                 eased.push(*link);
             }
         }
-        if self.all_until.is_some_and(|until| until <= now) {
-            self.all_until = None;
-            let plaintiffs = std::mem::take(&mut self.plaintiffs);
-            if !self.found {
-                self.deaf.extend(plaintiffs.into_iter().map(|router| (router, now + DEAF)));
+        let was_easy = self.plaintiffs.is_empty();
+        while let Some((router, found)) = self.end_complaint(now) {
+            if found == self.found {
+                self.deaf.begin(now, router, DEAF);
             }
-            let calm = |(_, suspect): &(&LinkId, &Suspect)| suspect.check_until.is_none();
-            return self.links.iter().filter(calm).map(|(link, _)| *link).collect();
         }
-        if self.all_until.is_some() { Vec::new() } else { eased }
+        match (was_easy, self.plaintiffs.is_empty()) {
+            (true, _) => eased,
+            (false, false) => Vec::new(),
+            (false, true) => {
+                let calm = |(_, suspect): &(&LinkId, &Suspect)| suspect.check_until.is_none();
+                self.links.iter().filter(calm).map(|(link, _)| *link).collect()
+            }
+        }
+    }
+
+    /// Takes out a complaint that has had its time: whose, and what had been found before it.
+    fn end_complaint(&mut self, now: Time) -> Option<(RouterId, u64)> {
+        let over = self.plaintiffs.iter().find(|(_, complaint)| complaint.until <= now);
+        let router = over.map(|(router, _)| *router)?;
+        self.plaintiffs.remove(&router).map(|complaint| (router, complaint.found))
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.links.values().filter_map(|suspect| suspect.check_until).chain(self.all_until).min()
+        let complaints = self.plaintiffs.values().map(|complaint| complaint.until);
+        self.links.values().filter_map(|suspect| suspect.check_until).chain(complaints).min()
     }
 }
 
@@ -251,13 +292,62 @@ mod tests {
     }
 
     #[test]
+    fn who_repeats_a_complaint_in_vain_is_judged_all_the_same() {
+        let mut blame = Blame::default();
+        blame.up(LINK, ROUTER);
+        assert_eq!(blame.complaint(at(0), LINK, 60), [LINK]);
+        assert_eq!(blame.complaint(at(50), LINK, 60), []);
+        assert_eq!(blame.expire(at(60)), [LINK], "the repetition keeps nothing in force");
+        assert_eq!(blame.complaint(at(61), LINK, 60), [], "and it is not heard");
+    }
+
+    #[test]
+    fn who_was_right_may_repeat_a_complaint_and_a_liar_beside_it_is_judged_alone() {
+        let mut blame = Blame::default();
+        let liar = LinkId(2);
+        blame.up(LINK, ROUTER);
+        blame.up(liar, RouterId(8));
+        assert_eq!(blame.complaint(at(0), LINK, 60), [LINK, liar]);
+        blame.forged(at(10), LinkId(9));
+        assert_eq!(blame.complaint(at(20), liar, 60), []);
+        assert_eq!(blame.complaint(at(59), LINK, 60), []);
+        assert_eq!(blame.expire(at(80)), [], "one is in force still");
+        assert_eq!(blame.deadline(), Some(at(119)));
+        assert_eq!(blame.expire(at(119)), [LINK, liar]);
+        assert_eq!(blame.complaint(at(120), liar, 60), [], "nothing was found since it complained");
+    }
+
+    #[test]
+    fn those_who_complain_and_those_who_are_not_heard_are_bounded() {
+        let mut blame = Blame::default();
+        for number in 0..2_000 {
+            blame.up(LINK, RouterId(number));
+            blame.complaint(at(0), LINK, 60);
+        }
+        assert_eq!(blame.plaintiffs.len(), MAX_LISTED);
+        blame.expire(at(60));
+        assert_eq!((blame.plaintiffs.len(), blame.deaf.until.len()), (0, MAX_LISTED));
+        blame.up(LINK, RouterId(2_000));
+        assert_eq!(
+            blame.complaint(at(61), LINK, 60),
+            [LINK],
+            "those who come and go keep nobody out for long"
+        );
+        blame.expire(at(121));
+        assert_eq!(blame.deaf.until.len(), MAX_LISTED);
+        assert!(blame.deaf.has(at(121), RouterId(2_000)));
+    }
+
+    #[test]
     fn a_bar_lasts_an_hour_and_the_barred_are_bounded() {
         let mut blame = Blame::default();
         blame.bar(at(0), ROUTER);
         assert!(blame.is_barred(at(3_599), ROUTER) && !blame.is_barred(at(3_600), ROUTER));
         for number in 0..5_000 {
             blame.bar(at(number / 100), RouterId(number));
-            assert!(blame.barred.len() <= MAX_BARRED && blame.is_barred(at(number / 100), RouterId(number)));
+            assert!(
+                blame.barred.until.len() <= MAX_LISTED && blame.is_barred(at(number / 100), RouterId(number))
+            );
         }
     }
 }
