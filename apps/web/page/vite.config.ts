@@ -1,4 +1,4 @@
-// How the page is built: five files with fixed names and relative references, the same bytes every time.
+// How the page is built: six files with fixed names and relative references, the same bytes every time.
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";

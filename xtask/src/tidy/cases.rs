@@ -11,9 +11,8 @@ pub(super) fn check(files: &[File], found: &mut Vec<String>) {
         found.push(format!("{PLAN}: does not say which cases are automated"));
     }
     for case in claimed {
-        let named =
-            files.iter().any(|file| file.is_rust() && file.text.lines().any(|line| names(line, &case)));
-        if !named {
+        let mut tests = files.iter().filter(|file| file.is_rust() || file.path.ends_with(".ts"));
+        if !tests.any(|file| file.text.lines().any(|line| names(line, &case))) {
             found.push(format!("{PLAN}: no test names case {case}"));
         }
     }
@@ -55,8 +54,11 @@ mod tests {
             "crates/a/tests/a.rs",
             "/// Case A1.\nfn one() {}\nfn a2_two() {}\n// A30 is none, nor XA3\n",
         );
-        let found = findings(|found| check(&[plan, tests], found));
+        let mut files = vec![plan, tests];
+        let found = findings(|found| check(&files, found));
         assert_eq!(found, format!("{PLAN}: no test names case A3\n{PLAN}: no test names case F10"));
+        files.push(file("apps/web/a/test/b.ts", "// F10: of the SDK\n"));
+        assert_eq!(findings(|found| check(&files, found)), format!("{PLAN}: no test names case A3"));
         assert!(findings(|found| check(&[file(PLAN, "")], found)).contains("does not say"));
     }
 }

@@ -103,7 +103,7 @@ fn read(root: &Path) -> Result<Vec<File>> {
             let (kind, name) = (entry.file_type()?, entry.file_name());
             let name = name.to_string_lossy();
             if kind.is_dir() {
-                if !matches!(&*name, ".git" | "target" | "node_modules" | "corpus" | "artifacts") {
+                if !matches!(&*name, ".git" | "target" | "node_modules" | "dist" | "corpus" | "artifacts") {
                     folders.push(entry.path());
                 }
             } else if kind.is_file() && is_ours(&name) {
@@ -122,7 +122,10 @@ fn read(root: &Path) -> Result<Vec<File>> {
 /// Lock files are generated, and licences and JSON vectors are the words of others.
 fn is_ours(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|it| it.to_str()).unwrap_or(name);
-    matches!(extension, "rs" | "md" | "toml" | "proto" | "mjs" | "svg" | "service" | "run" | "Containerfile")
+    matches!(
+        extension,
+        "rs" | "ts" | "tsx" | "md" | "toml" | "proto" | "mjs" | "svg" | "service" | "run" | "Containerfile"
+    )
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ try {
   const assets = join(folder, "out", "assets");
   for (const name of readdirSync(assets).sort()) {
     const size = gzipSync(readFileSync(join(assets, name)), { level: 9 }).length;
-    // Only the fallback is loaded later.
-    if (!name.startsWith("noble")) start += size;
+    // The fallback and private channels are loaded later.
+    if (!/^(noble|privates)/.test(name)) start += size;
     process.stdout.write(`${String(size).padStart(8)} bytes gzipped  ${name}\n`);
   }
   if (start === 0 || start > START_MOST) {

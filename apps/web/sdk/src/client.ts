@@ -8,7 +8,7 @@ import { Directs } from "./direct/directs.ts";
 import { type Direct, DirectConversation, Inbox } from "./direct.ts";
 import { ChatError } from "./error.ts";
 import { Emitter } from "./events.ts";
-import { type PrivateChannel, type PrivateOptions, Privates } from "./group/privates.ts";
+import type { PrivateChannel, PrivateOptions, Privates } from "./group/privates.ts";
 import { channelId, networkSecret } from "./hash.ts";
 import { Identity } from "./identity.ts";
 import { type KnownServers, MemoryKnownServers } from "./known.ts";
@@ -113,7 +113,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #rooms: Rooms;
   readonly #directs: Directs;
-  readonly #privates: Privates;
+  #privates: Promise<Privates> | undefined;
   readonly #inbox = new Inbox();
   readonly #queues = new Set<Queue<Message | Missed>>();
   #state: State = { name: "connecting" };
@@ -152,21 +152,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
       name: () => parts.name,
       events: {
         content: (about, content) => this.#inbox.take(about, content),
-        group: (from, body) => void this.#privates.group(from, body),
+        group: (from, body) => void this.#control(from, body),
         device: (user, device) => this.emit("device", { user, device }),
-      },
-    });
-    this.#privates = new Privates({
-      suite: parts.suite,
-      clock: parts.clock,
-      signer: parts.identity.signer,
-      rooms: this.#rooms,
-      network: parts.network,
-      name: parts.name,
-      directs: this.#directs,
-      events: {
-        member: (change) => this.emit("member", { ...change, private: true }),
-        invite: (from, name, invite) => this.emit("invite", { from, name, invite }),
       },
     });
     const reach = {
@@ -191,6 +178,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     const client = new Client(await partsOf(options), options, targets);
     await abortable(client.#begin(), options.signal, () => void client.close());
     await client.#reachable;
+    client.#loadPrivates().catch(() => {});
     // Whoever waits for the client listens to it after this turn; what was to be said before is said then.
     client.#parts.clock.after(0, () => client.#started());
     return client;
@@ -242,9 +230,9 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
    * Makes a private channel and joins it. With `members` only they are heard in it; without, whoever has the link.
    * @throws ChatError `refused`, `timeout`, `closed`; TextError for a name or key that is none.
    */
-  createPrivate(name: string, options: PrivateOptions = {}): Promise<PrivateChannel> {
+  async createPrivate(name: string, options: PrivateOptions = {}): Promise<PrivateChannel> {
     this.#mustBeOpen();
-    return this.#privates.create(name, options);
+    return (await this.#loadPrivates()).create(name, options);
   }
 
   /**
@@ -252,9 +240,12 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
    * we know it.
    * @throws ChatError `refused`, `timeout`, `closed`; TextError for what is no invitation.
    */
-  joinPrivate(invite: string, options: { name?: string; members?: string[] } = {}): Promise<PrivateChannel> {
+  async joinPrivate(
+    invite: string,
+    options: { name?: string; members?: string[] } = {},
+  ): Promise<PrivateChannel> {
     this.#mustBeOpen();
-    return this.#privates.join(invite, options);
+    return (await this.#loadPrivates()).join(invite, options);
   }
 
   /**
@@ -334,6 +325,42 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     return link;
   }
 
+  /**
+   * Private channels, which a page loads behind everything else: once it is connected, so that nobody waits for it, and
+   * soon, because the server may have another version of it later.
+   */
+  #loadPrivates(): Promise<Privates> {
+    const { suite, clock, identity, network, name } = this.#parts;
+    this.#privates ??= import("./group/privates.ts").then(({ Privates }) => {
+      this.#mustBeOpen();
+      return new Privates({
+        suite,
+        clock,
+        signer: identity.signer,
+        rooms: this.#rooms,
+        network,
+        name,
+        directs: this.#directs,
+        events: {
+          member: (change) => this.emit("member", { ...change, private: true }),
+          invite: (from, called, invite) => this.emit("invite", { from, name: called, invite }),
+        },
+      });
+    });
+    const loading = this.#privates;
+    loading.catch(() => {
+      // The next who needs it asks again.
+      if (this.#privates === loading) this.#privates = undefined;
+    });
+    return loading;
+  }
+
+  /** A control of a private channel came; one that cannot be read now is asked for again. */
+  async #control(from: Bytes, body: Bytes): Promise<void> {
+    const privates = await this.#loadPrivates().catch(() => undefined);
+    await privates?.group(from, body);
+  }
+
   /** The key that was named, or remembered, or trusted now and remembered. */
   async #checkServer({ label, key }: Target, server: Bytes): Promise<void> {
     const { suite } = this.#parts;
@@ -370,7 +397,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     this.#rooms.close(new ChatError("closed", "the client was closed", { reason: state.reason }));
     this.#directs.close();
     this.#inbox.close();
-    this.#privates.close();
+    void this.#privates?.then((privates) => privates.close()).catch(() => {});
     for (const queue of this.#queues) queue.end();
   }
 

@@ -12,6 +12,8 @@ import { decodeFrame, encodeFrame, type Frame, type Kind } from "../src/wire/fra
 import { Auth, Deliver, type DmDeliver, Hello, HelloReply } from "../src/wire/messages.ts";
 import { FrameStream, withPrefix } from "../src/wire/stream.ts";
 import { suite as defaultSuite } from "./support.ts";
+// Clients load it behind everything else; no test owns the time that takes.
+import "../src/group/privates.ts";
 
 /** What becomes of a packet: passed on, lost, or passed on so often. */
 export type Fate = (packet: DmDeliver, from: Session) => number;

@@ -10,7 +10,7 @@ export function saveFile(name: string, text: string): void {
 }
 
 /** The files that the page is made of, sorted by name. */
-const OWN = ["icon.svg", "index.html", "noble.js", "page.css", "page.js", "words.js"];
+const OWN = ["icon.svg", "index.html", "noble.js", "page.css", "page.js", "privates.js", "words.js"];
 
 /** The hash by which servers name this page: of the list that `sha256sum` makes of its files. Nothing where unknown. */
 export async function pageHash(): Promise<string | undefined> {

@@ -14,6 +14,7 @@ const FILES: ReadonlyMap<string, string> = new Map([
   ["index.html", "text/html; charset=utf-8"],
   ["page.js", "text/javascript; charset=utf-8"],
   ["noble.js", "text/javascript; charset=utf-8"],
+  ["privates.js", "text/javascript; charset=utf-8"],
   ["words.js", "text/javascript; charset=utf-8"],
   ["page.css", "text/css; charset=utf-8"],
   ["icon.svg", "image/svg+xml"],

@@ -1,12 +1,10 @@
 // Direct messages: what goes to whom, over which session, and what came. Source: docs/protocol.md, section 7.
 
 import { type Bytes, compare, concat, EMPTY, equal, hex } from "../bytes.ts";
-import type { Clock } from "../clock.ts";
-import { randomBytes, type Signer, type Suite } from "../crypto/suite.ts";
+import { randomBytes } from "../crypto/suite.ts";
 import { ChatError } from "../error.ts";
 import { Mutex } from "../mutex.ts";
 import { Bucket } from "../session/budget.ts";
-import type { Session } from "../session/session.ts";
 import { keyText, parseKey } from "../text/key.ts";
 import type { Code } from "../wire/code.ts";
 import { MAX_ACKS } from "../wire/limits.ts";
@@ -14,11 +12,14 @@ import { DM, DmContent, type DmDeliver, SelfCopy } from "../wire/messages.ts";
 import { decodePacket, encodePacket, type Packet } from "../wire/packet.ts";
 import { pad, unpad } from "../wire/pad.ts";
 import { type Bundle, OwnBundles } from "./bundle.ts";
+import { Carrier } from "./carrier.ts";
 import { hear, initiate } from "./handshake.ts";
 import { Lookups } from "./lookup.ts";
 import { Memory } from "./memory.ts";
+import type { Place } from "./order.ts";
 import { Outbox, Outgoing } from "./outbox.ts";
-import { HALF_OPEN_MS, Peer, peerKey } from "./peer.ts";
+import type { DirectParts } from "./parts.ts";
+import { type Established, HALF_OPEN_MS, HALF_OPEN_WAIT_MS, Peer, peerKey } from "./peer.ts";
 
 /** DM_ACK, in milliseconds. */
 const ACK_MS = 50;
@@ -37,40 +38,8 @@ const INIT_PER_S = 20;
 const INIT_BURST = 60;
 /** Key texts whose keys are remembered. */
 const KEYS = 1_024;
-/** Packets that we send a second (10.1, of which a client keeps to 90 %). */
-const PACKETS_PER_S = 18;
-const PACKETS_BURST = 90;
-/** Of these, handshakes that begin. */
-const BEGIN_PER_S = 1;
-const BEGIN_BURST = 9;
-/** A late word about a packet comes within this, in milliseconds (4.2). */
-const LATE_MS = 30_000;
 /** Packets that wait to be opened; more wait on the link. */
 const OPENING = 64;
-/** How long to wait after `RATE_LIMITED` without advice, in milliseconds. */
-const RATE_RETRY_MS = 1_000;
-
-/** What direct messages tell. */
-export interface DirectEvents {
-  /** A content for the user, from `from` in a conversation with `peer` (both as text). */
-  content(about: { from: string; peer: string; device: Bytes }, content: DmContent): void;
-  /** A control of a private channel. */
-  group(from: Bytes, body: Bytes): void;
-  /** A user whom we know has a device that we did not know. */
-  device(user: string, device: string): void;
-}
-
-/** What direct messages need. */
-export interface DirectParts {
-  readonly suite: Suite;
-  readonly clock: Clock;
-  readonly session: Session;
-  readonly signer: Signer;
-  readonly network: string;
-  readonly device: Bytes;
-  readonly name: () => string;
-  readonly events: DirectEvents;
-}
 
 /** All direct messages of a client. What touches sessions is done one after the other. */
 export class Directs {
@@ -82,13 +51,8 @@ export class Directs {
   readonly #peers = new Map<string, Peer>();
   readonly #inits = new Map<string, { answer: Bytes; at: number; peer: Peer }>();
   readonly #initBucket: Bucket;
-  readonly #packets: Bucket;
-  readonly #begins: Bucket;
+  readonly #carrier: Carrier;
   readonly #memory = new Memory();
-  readonly #late = new Map<
-    number,
-    { peer: string; sid: Bytes; outgoing: Outgoing | undefined; at: number }
-  >();
   readonly #keys = new Map<string, Promise<Bytes>>();
   #stopRotation = (): void => {};
   #isClosed = false;
@@ -102,14 +66,14 @@ export class Directs {
     this.#bundles = new OwnBundles(suite, signer, network, device);
     this.#lookups = new Lookups(suite, clock, session, network);
     this.#initBucket = new Bucket(INIT_PER_S, INIT_BURST, clock.now());
-    this.#packets = new Bucket(PACKETS_PER_S, PACKETS_BURST, clock.now());
-    this.#begins = new Bucket(BEGIN_PER_S, BEGIN_BURST, clock.now());
+    this.#carrier = new Carrier(clock, session);
     session.late = (req, code) => this.#lateStatus(req, code);
   }
 
   /** A session began: others are told where we are, if they may know, and what is unacknowledged goes again. */
   async fresh(isReachable: boolean): Promise<void> {
-    this.#lookups.forgetAll();
+    this.#lookups.fresh();
+    this.#carrier.fresh();
     for (const peer of this.#peers.values()) {
       // The answers would go to where we were.
       peer.pending?.stop();
@@ -210,6 +174,7 @@ export class Directs {
       const one = new Outgoing(this.#parts.clock, user, content, {
         retry: (again) => {
           this.#lookups.forget(user);
+          this.#doubt(again);
           void this.#attempt(again);
         },
         done: (received) => {
@@ -248,17 +213,32 @@ export class Directs {
       return;
     }
     const others = bundles.filter((bundle) => !this.#isMe(bundle.user, bundle.device));
-    if (others.length === 0)
+    const now = this.#parts.clock.now();
+    const isListed = (peer: Peer): boolean => others.some((bundle) => equal(bundle.device, peer.device));
+    const present = [...this.#peers.values()].filter(
+      (peer) => equal(peer.user, one.user) && peer.isPresent(now) && !isListed(peer),
+    );
+    if (others.length + present.length === 0)
       return one.fail(new ChatError("not-here", "the recipient is not online", { reason: "NOT_HERE" }));
     // One after the other, so that what was said first is sealed first.
     await this.#mutex.do(async () => {
-      for (const bundle of others) {
-        const peer = await this.#peerOf(bundle);
+      for (const there of [...others, ...present]) {
+        const peer = there instanceof Peer ? there : await this.#peerOf(there);
         if (one.isOver) return;
         peer.waiting.add(one);
         await this.#flushNow(peer);
       }
     });
+  }
+
+  /** It was not acknowledged: what nothing was heard in since then is written to no more. */
+  #doubt(one: Outgoing): void {
+    const now = this.#parts.clock.now();
+    for (const [key, { sid, at }] of one.sent) {
+      const peer = this.#peers.get(key);
+      const session = peer?.session(sid, now);
+      if (peer !== undefined && session !== undefined && peer.heardAt < at) session.isDoubtful = true;
+    }
   }
 
   #isMe(user: Bytes, device: Bytes): boolean {
@@ -304,8 +284,8 @@ export class Directs {
       peer.waiting.delete(one);
       if (!one.isOver) await this.#write(peer, one.content, one);
     }
-    const isHalfOpen = peer.halfOpen !== undefined && peer.halfOpen.until > now;
-    if (peer.pending === undefined && !isHalfOpen && peer.waiting.size > 0) await this.#begin(peer);
+    if (peer.pending === undefined && !peer.isBeginning(now) && peer.waiting.size > 0)
+      await this.#begin(peer);
   }
 
   /** Seals a content for a device and sends it, with what is to be acknowledged to it. */
@@ -359,40 +339,25 @@ export class Directs {
 
   /** Gives a packet to the server, and sees what becomes of it. */
   async #carry(peer: Peer, packet: Packet, one: Outgoing | undefined): Promise<void> {
-    const { clock, session } = this.#parts;
-    const bytes = encodePacket(packet);
+    const { user, device, server } = peer;
+    const isBegin = packet.is === "init";
     // What is said again takes another way, if there is one (10.5).
-    const tries = packet.is === "init" ? peer.pending?.tries : one?.tries;
+    const tries = isBegin ? peer.pending?.tries : one?.tries;
     const attempt = Math.max(0, (tries ?? 1) - 1);
-    for (;;) {
-      const buckets = packet.is === "init" ? [this.#packets, this.#begins] : [this.#packets];
-      for (;;) {
-        const now = clock.now();
-        const at = Math.max(...buckets.map((bucket) => bucket.readyAt(1, now)));
-        if (at <= now) break;
-        await new Promise<void>((resolve) => clock.after(at - now, resolve));
-      }
-      for (const bucket of buckets) bucket.take(1);
-      const value = { user: peer.user, device: peer.device, server: peer.server, packet: bytes, attempt };
-      try {
-        const asked = session.ask({ is: "sendDm", value }, "direct message", (req) => {
-          if (packet.is === "msg")
-            this.#expectLate(req, { peer: peer.key, sid: packet.head.sid, outgoing: one });
-          one?.left(peer.key);
-        });
-        const answer = await asked;
-        if (answer.is === "dmStatus") this.#status(peer, packet, one, answer.value.code);
-        return;
-      } catch (error) {
-        if (!(error instanceof ChatError) || this.#isClosed) return;
-        if (error.reason === "RATE_LIMITED") {
-          await new Promise<void>((resolve) => clock.after(error.retryMs ?? RATE_RETRY_MS, resolve));
-          continue;
-        }
-        // A lost connection or silence: the next try, or the next session, sends it again.
-        if (error.code === "refused") one?.fail(error);
-        return;
-      }
+    const sid = packet.is === "msg" ? packet.head.sid : undefined;
+    try {
+      const code = await this.#carrier.carry(
+        { user, device, server, packet: encodePacket(packet), attempt },
+        {
+          isBegin,
+          about: sid && { peer: peer.key, sid, outgoing: one },
+          leaves: () => sid && one?.left(peer.key, sid),
+        },
+      );
+      this.#status(peer, packet, one, code);
+    } catch (error) {
+      // A lost connection or silence: the next try, or the next session, sends it again.
+      if (error instanceof ChatError && !this.#isClosed && error.code === "refused") one?.fail(error);
     }
   }
 
@@ -414,34 +379,31 @@ export class Directs {
     this.#giveUp(peer, error);
     if (one === undefined || one.isOver) return;
     one.gone.add(peer.key);
-    if ([...one.sent].some((key) => !one.gone.has(key))) return;
+    if ([...one.sent.keys()].some((key) => !one.gone.has(key))) return;
     if (one.tries < 2) void this.#attempt(one);
     else one.fail(error);
   }
 
-  #expectLate(req: number, about: { peer: string; sid: Bytes; outgoing: Outgoing | undefined }): void {
-    const at = this.#parts.clock.now();
-    this.#late.delete(req);
-    this.#late.set(req, { ...about, at });
-    for (const [oldest, { at: then }] of this.#late) {
-      if (then + LATE_MS > at) break;
-      this.#late.delete(oldest);
-    }
-  }
-
   #lateStatus(req: number, code: Code): void {
-    const about = this.#late.get(req);
-    if (about === undefined || code !== "NO_SESSION") return;
-    this.#late.delete(req);
-    const peer = this.#peers.get(about.peer);
-    if (peer !== undefined) this.#lost(peer, about.sid, about.outgoing);
+    const about = code === "NO_SESSION" ? this.#carrier.late(req) : undefined;
+    const peer = about && this.#peers.get(about.peer);
+    if (about !== undefined && peer !== undefined) this.#lost(peer, about.sid, about.outgoing);
   }
 
-  /** The device lost the session: what it did not acknowledge goes over a new one, at most once in 10 s. */
+  /**
+   * The device says that it lost the session: what it did not acknowledge goes over a new one, at most once in 10 s.
+   * Nobody has signed that, so the session goes on to receive.
+   */
   #lost(peer: Peer, sid: Bytes, one: Outgoing | undefined): void {
-    peer.drop(sid);
-    if (one !== undefined && !one.isOver) peer.waiting.add(one);
     const { clock } = this.#parts;
+    const session = peer.session(sid, clock.now());
+    if (session !== undefined) session.isDoubtful = true;
+    const isLost = (other: Outgoing): boolean => {
+      const sent = other.sent.get(peer.key);
+      return other === one || (sent !== undefined && equal(sent.sid, sid));
+    };
+    const again = this.#outbox.all().filter((other) => isLost(other) || peer.waiting.delete(other));
+    for (const other of again) peer.waiting.add(other);
     const wait = Math.max(0, peer.renewedAt + RENEW_MS - clock.now());
     if (wait > 0) {
       clock.after(wait, () => void this.#flush(peer));
@@ -482,9 +444,12 @@ export class Directs {
       }
       const session = peer.session(packet.head.sid, now);
       if (session !== undefined && ratchet.sentInRow === 0) session.unansweredSince = undefined;
+      peer.heardAt = now;
+      const place = session?.order.arrive(now, packet.head, ratchet.theirs);
       const content = unpad(plain);
-      if (content === undefined) throw new Error("another padding");
-      this.#read(peer, DmContent.decode(content));
+      if (content === undefined || session === undefined) throw new Error("another padding");
+      this.#read(peer, session, place, DmContent.decode(content));
+      this.#release(peer, session);
       if (peer.waiting.size > 0) void this.#flush(peer);
       return;
     }
@@ -497,6 +462,7 @@ export class Directs {
     const name = hex(noise.subarray(0, 32));
     const before = this.#inits.get(name);
     if (before !== undefined && before.at + INIT_MS > now) {
+      if (before.peer.halfOpen !== undefined) before.peer.halfOpen.asked = now;
       return void this.#carry(before.peer, decodePacket(before.answer), undefined);
     }
     const own = this.#bundles.find(keyId, now);
@@ -516,8 +482,8 @@ export class Directs {
     const halfOpen = [...this.#peers.values()].filter((other) => (other.halfOpen?.until ?? 0) > now);
     if (halfOpen.length >= HALF_OPEN) return;
     const { packet, ratchet } = await heard.answer();
-    peer.halfOpen = { ratchet, until: now + HALF_OPEN_MS };
-    clock.after(HALF_OPEN_MS, () => void this.#flush(peer));
+    peer.halfOpen = { ratchet, until: now + HALF_OPEN_MS, asked: now };
+    clock.after(HALF_OPEN_WAIT_MS, () => void this.#flush(peer));
     this.#inits.set(name, { answer: packet, at: now, peer });
     for (const [oldest, { at }] of this.#inits) {
       if (this.#inits.size <= INITS && at + INIT_MS > now) break;
@@ -545,14 +511,34 @@ export class Directs {
     if (this.#memory.isNewDevice(peer.id, peer.key)) this.#parts.events.device(peer.id, hex(peer.device));
   }
 
-  #read(peer: Peer, content: DmContent): void {
+  #read(peer: Peer, session: Established, place: Place | undefined, content: DmContent): void {
     for (const id of content.acks) {
       const one = this.#outbox.find(id);
       if (one !== undefined && equal(one.user, peer.user)) one.acknowledged();
     }
     if (content.kind === DM.ACK || content.kind === DM.TYPING) return;
+    if (this.#memory.knows(peer.id, hex(content.id), this.#parts.clock.now())) {
+      this.#acknowledge(peer, content.id);
+    } else if (place !== undefined) {
+      session.order.hold(place, content);
+    }
+    // Without an acknowledgement it comes again, under a number that has its turn.
+  }
+
+  /** Shows what has its turn. */
+  #release(peer: Peer, session: Established): void {
+    const { clock } = this.#parts;
+    const now = clock.now();
+    for (const content of session.order.release(now)) this.#deliver(peer, content);
+    session.stopWaiting();
+    const { deadline } = session.order;
+    if (deadline === undefined || this.#isClosed) return;
+    session.stopWaiting = clock.after(deadline - now, () => this.#release(peer, session));
+  }
+
+  #deliver(peer: Peer, content: DmContent): void {
     this.#acknowledge(peer, content.id);
-    if (content.kind === DM.CONFIRM || !this.#isNew(peer.id, content.id)) return;
+    if (!this.#isNew(peer.id, content.id) || content.kind === DM.CONFIRM) return;
     const about = { from: peer.id, peer: peer.id, device: peer.device };
     if (content.kind === DM.TEXT || content.kind === DM.DATA) this.#parts.events.content(about, content);
     else if (content.kind === DM.GROUP) this.#parts.events.group(peer.user, content.body);

@@ -3,19 +3,18 @@
 import { type Bytes, hex } from "../bytes.ts";
 import type { Clock } from "../clock.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { Bucket } from "../session/budget.ts";
 import type { Session } from "../session/session.ts";
 import { type Bundle, openBundle } from "./bundle.ts";
+import { Turns } from "./carrier.ts";
 
 /** Devices of a user that are used, newest first (7.2). */
 const DEVICES = 8;
-/** An answer is good for so long, in milliseconds: devices come and go. */
-const KEEP_MS = 30_000;
+/** An answer serves for so long, in milliseconds (7.8): devices come and go. */
+const KEEP_MS = 5_000;
 /** Answers that are kept. */
 const KEPT = 1_024;
-/** The budget of section 10.1, of which a client keeps to 90 %. */
-const PER_S = 4.5;
-const BURST = 18;
+/** The server takes this many a second, and at once, for 20 posts (10.1); a client keeps to 90 % of it. */
+const LOOKUPS = [4.5, 18] as const;
 
 /** Asks for users, and remembers the answers for a while. */
 export class Lookups {
@@ -23,7 +22,7 @@ export class Lookups {
   readonly #clock: Clock;
   readonly #session: Session;
   readonly #network: string;
-  readonly #bucket: Bucket;
+  readonly #turns: Turns;
   readonly #kept = new Map<string, { at: number; answer: Promise<Bundle[]> }>();
 
   constructor(suite: Suite, clock: Clock, session: Session, network: string) {
@@ -31,7 +30,7 @@ export class Lookups {
     this.#clock = clock;
     this.#session = session;
     this.#network = network;
-    this.#bucket = new Bucket(PER_S, BURST, clock.now());
+    this.#turns = new Turns(clock, LOOKUPS);
   }
 
   /**
@@ -63,18 +62,14 @@ export class Lookups {
     this.#kept.delete(hex(user));
   }
 
-  /** All answers came over another session. */
-  forgetAll(): void {
+  /** A session began: what came over another one serves no more, and the budget is full. */
+  fresh(): void {
     this.#kept.clear();
+    this.#turns.refill(this.#session.scale);
   }
 
   async #ask(user: Bytes): Promise<Bundle[]> {
-    for (let now = this.#clock.now(); ; now = this.#clock.now()) {
-      const at = this.#bucket.readyAt(1, now);
-      if (at <= now) break;
-      await new Promise<void>((resolve) => this.#clock.after(at - now, resolve));
-    }
-    this.#bucket.take(1);
+    await this.#turns.wait();
     const answer = await this.#session.ask({ is: "lookup", value: { user } }, "lookup");
     const found = answer.is === "found" ? answer.value.bundles : [];
     const wall = this.#clock.wall();

@@ -15,6 +15,11 @@ export class Memory {
   readonly #contents = new Map<string, Seen>();
   readonly #devices = new Map<string, Set<string>>();
 
+  /** Whether this content of theirs was seen. */
+  knows(user: string, id: string, now: number): boolean {
+    return this.#contents.get(user)?.has(id, now) === true;
+  }
+
   /** Whether this content of theirs was not seen yet; it is, from now on. */
   isNewContent(user: string, id: string, now: number): boolean {
     const seen = use(this.#contents, user, () => new Seen(IDS, MS, now));

@@ -17,8 +17,8 @@ const GIVE_UP_MS = 30_000;
 export class Outgoing {
   readonly user: Bytes;
   readonly content: DmContent;
-  /** Devices that a packet with it was given to. */
-  readonly sent = new Set<string>();
+  /** Devices that a packet with it was given to, each with the session and when. */
+  readonly sent = new Map<string, { readonly sid: Bytes; readonly at: number }>();
   /** Devices that are gone. */
   readonly gone = new Set<string>();
   tries = 0;
@@ -28,6 +28,7 @@ export class Outgoing {
   readonly #done: (received: boolean) => void;
   readonly #failed: (error: ChatError) => void;
   readonly #stopGivingUp: () => void;
+  #hasLeft = false;
   #stopRetry = (): void => {};
 
   constructor(
@@ -58,15 +59,16 @@ export class Outgoing {
     this.#end(() => this.#done(true));
   }
 
-  /** It will not arrive. */
+  /** It will not arrive; but what has left may have, whatever silence followed. */
   fail(error: ChatError): void {
-    this.#end(() => this.#failed(error));
+    this.#end(() => (this.#hasLeft && error.code === "timeout" ? this.#done(false) : this.#failed(error)));
   }
 
   /** A packet with it has left for a device: an acknowledgement is due. */
-  left(peer: string): void {
+  left(peer: string, sid: Bytes): void {
     const isFirst = this.sent.size === 0 || this.sent.size === this.gone.size;
-    this.sent.add(peer);
+    this.#hasLeft = true;
+    this.sent.set(peer, { sid, at: this.#clock.now() });
     if (!isFirst || this.isOver) return;
     this.#stopRetry();
     this.#stopRetry = this.#clock.after(RETRY_MS, () =>
@@ -83,9 +85,7 @@ export class Outgoing {
   }
 
   #giveUp(): void {
-    const error = new ChatError("timeout", "there was no way to the recipient in time");
-    if (this.sent.size > 0) this.#end(() => this.#done(false));
-    else this.fail(error);
+    this.fail(new ChatError("timeout", "there was no way to the recipient in time"));
   }
 
   #end(tell: () => void): void {

@@ -3,6 +3,7 @@
 import { type Bytes, equal, hex } from "../bytes.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Initiated } from "./handshake.ts";
+import { Order } from "./order.ts";
 import type { Outgoing } from "./outbox.ts";
 import type { Ratchet } from "./ratchet.ts";
 
@@ -16,11 +17,20 @@ const RENEW_ONE_WAY_MS = 3_600_000;
 const RENEW_AGE_MS = 24 * 3_600_000;
 /** DM_HALF_OPEN, in milliseconds. */
 export const HALF_OPEN_MS = 30_000;
+/** How long a handshake of theirs keeps us from beginning one (7.6), in milliseconds. */
+export const HALF_OPEN_WAIT_MS = 10_000;
+/** How long a device that was heard counts as there, though a lookup does not tell of it (7.8), in milliseconds. */
+const PRESENT_MS = 30_000;
 
 /** A session that both sides have proven. */
 export interface Established {
   readonly ratchet: Ratchet;
+  readonly order: Order;
   readonly since: number;
+  /** Nothing more is written to it: the other side is said to have lost it, or does not acknowledge. */
+  isDoubtful: boolean;
+  /** Ends the wait for what is missing before what came. */
+  stopWaiting: () => void;
   /** When the first message went out that the other side has not answered since. */
   unansweredSince: number | undefined;
   replacedAt: number | undefined;
@@ -43,7 +53,10 @@ export class Peer {
   /** The bundle that the next handshake uses. */
   bundle: Bundle | undefined;
   pending: (Initiated & { tries: number; stop: () => void }) | undefined;
-  halfOpen: { ratchet: Ratchet; until: number } | undefined;
+  /** A handshake of theirs that we have answered; `asked` is when its INIT came last. */
+  halfOpen: { readonly ratchet: Ratchet; readonly until: number; asked: number } | undefined;
+  /** When something of it opened last. */
+  heardAt = Number.NEGATIVE_INFINITY;
   /** When we last began because a session was lost. */
   renewedAt = Number.NEGATIVE_INFINITY;
   /** Contents that are to go to it. */
@@ -68,14 +81,28 @@ export class Peer {
     );
   }
 
-  get sessions(): readonly Established[] {
-    return this.#established;
+  /** Whether a handshake of theirs is so young that ours waits for it. */
+  isBeginning(now: number): boolean {
+    return this.halfOpen !== undefined && this.halfOpen.asked + HALF_OPEN_WAIT_MS > now;
+  }
+
+  /** Whether it is written to though a lookup does not tell of it. */
+  isPresent(now: number): boolean {
+    return this.heardAt + PRESENT_MS > now && this.writable(now) !== undefined;
   }
 
   /** A handshake is done: this session is written to from now on. */
   establish(ratchet: Ratchet, now: number): Established {
     for (const session of this.#established) session.replacedAt ??= now;
-    const session = { ratchet, since: now, unansweredSince: undefined, replacedAt: undefined };
+    const session: Established = {
+      ratchet,
+      order: new Order(),
+      since: now,
+      isDoubtful: false,
+      stopWaiting: () => {},
+      unansweredSince: undefined,
+      replacedAt: undefined,
+    };
     this.#established = [...this.#established.filter((one) => isOpen(one, now)), session].slice(-SESSIONS);
     return session;
   }
@@ -85,6 +112,7 @@ export class Peer {
     const session = this.#established.at(-1);
     if (session === undefined || !session.ratchet.canSend || session.replacedAt !== undefined)
       return undefined;
+    if (session.isDoubtful) return undefined;
     const isOneWay = now - (session.unansweredSince ?? now) >= RENEW_ONE_WAY_MS;
     const isWorn =
       session.ratchet.sentInRow >= RENEW_MESSAGES || isOneWay || now - session.since >= RENEW_AGE_MS;
@@ -96,19 +124,13 @@ export class Peer {
     return this.#established.find((one) => equal(one.ratchet.sid, sid) && isOpen(one, now));
   }
 
-  /** The other side has lost this session; `true` if we had it. */
-  drop(sid: Bytes): boolean {
-    const before = this.#established.length;
-    this.#established = this.#established.filter((one) => !equal(one.ratchet.sid, sid));
-    return this.#established.length < before;
-  }
-
   /** The device is gone, and its sessions with it. */
   dropAll(): void {
     this.#established = [];
     this.pending?.stop();
     this.pending = undefined;
     this.halfOpen = undefined;
+    this.heardAt = Number.NEGATIVE_INFINITY;
   }
 }
 

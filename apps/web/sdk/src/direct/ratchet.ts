@@ -91,6 +91,11 @@ export class Ratchet {
     return this.#state.cks !== undefined && this.#state.ns < LAST;
   }
 
+  /** The key of the other side's newest chain. */
+  get theirs(): Bytes | undefined {
+    return this.#state.dhr;
+  }
+
   /** Seals a message under the next number. */
   async seal(plain: Bytes): Promise<{ head: DirectHead; sealed: Bytes }> {
     const { cks, dhs, pn, ns } = this.#state;

@@ -7,7 +7,7 @@ const CLIENT_SHARE = 0.9;
 /** The share of that for `HERE` posts. */
 const HERE_SHARE = 0.25;
 /** The rates of the profile `public`, for what a server does not announce. */
-const PUBLIC = { posts: 20, entries: 200, frames: 100, bytes: 262_144 } as const;
+export const PUBLIC = { posts: 20, entries: 200, frames: 100, bytes: 262_144 } as const;
 /** Each burst stands so to its rate (10.1). */
 const BURST = { posts: 5, entries: 4, frames: 4, bytes: 4 } as const;
 

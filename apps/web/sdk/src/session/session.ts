@@ -15,7 +15,7 @@ import {
   type Resume,
   type Welcome,
 } from "../wire/messages.ts";
-import { Budgets } from "./budget.ts";
+import { Budgets, PUBLIC } from "./budget.ts";
 import { payloadLimit } from "./own.ts";
 import { type NoAnswer, Requests } from "./requests.ts";
 import { Resuming } from "./resume.ts";
@@ -96,6 +96,11 @@ export class Session {
   /** The most content of one post, in bytes, that the server at hand takes. */
   get maxPayload(): number {
     return payloadLimit(this.#link?.reply.maxPayload ?? 0);
+  }
+
+  /** How many times larger its budgets are than those of the profile `public`: all stand in one ratio (10.1). */
+  get scale(): number {
+    return (this.#link?.reply.postsPerS || PUBLIC.posts) / PUBLIC.posts;
   }
 
   /** The server's key, while a link is up. */

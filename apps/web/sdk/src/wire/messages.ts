@@ -147,6 +147,7 @@ export const SendDm = message("SendDm", {
   packet: bytes(4),
   attempt: u32(5),
 });
+export type SendDm = Infer<typeof SendDm>;
 export const DmReject = message("DmReject", { ref: f64(1), code: code(2) });
 
 export const Welcome = message("Welcome", {

@@ -15,6 +15,20 @@ async function nextDirect(read: () => Promise<DirectMessage | Missed>): Promise<
   }
 }
 
+const MESSAGES = 1_000;
+/** Programs that send to the SDK at once. */
+const SENDERS = 5;
+/** How many wait for their acknowledgement together. */
+const BATCH = 50;
+
+async function inBatches<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < items.length; at += BATCH) {
+    done.push(...(await Promise.all(items.slice(at, at + BATCH).map(act))));
+  }
+  return done;
+}
+
 /** Starts a program that waits for direct messages, and gives its key. */
 async function waiting(tcp: string, more: string[] = []): Promise<{ program: RustClient; key: string }> {
   const home = folder();
@@ -63,6 +77,39 @@ describe.skipIf(!areBuilt || !knows("send", "--to") || !knows("recv", "--dm"))("
       expect(await nextDirect(read)).toMatchObject({ id: sent.id, name: "bob", text });
       expect(await program.ended()).toBe(0);
     }
+  });
+
+  // D19: acknowledgements are messages too, so the ratchet turns at every one of these.
+  test("d19: a thousand messages in each direction are opened, in order", { timeout: 120_000 }, async () => {
+    const server = await startServer();
+    const { program, key } = await waiting(server.tcp, ["-n", String(MESSAGES)]);
+    const client = await connect(server.ws, { name: "ann" });
+    const texts = Array.from({ length: MESSAGES }, (_, at) => `${at} ${"é".repeat(at % 97)}`);
+    const direct = client.direct(key);
+    const sending = inBatches(texts, (text) => direct.send(text));
+    for (const text of texts) {
+      expect(await program.line(({ type }) => type === "direct")).toMatchObject({ from: client.id, text });
+    }
+    expect((await sending).every(({ received }) => received)).toBe(true);
+    expect(await program.ended()).toBe(0);
+
+    // Each of these waits for the acknowledgement of one before it sends the next, so several send side by side.
+    const read = reader(client.inbox());
+    const args = ["--server", server.tcp, "--ephemeral", "send", "--to", client.id, "--each-line"];
+    const shares = Array.from({ length: SENDERS }, (_, sender) =>
+      texts.filter((_, at) => at % SENDERS === sender),
+    );
+    const answers = shares.map((share, sender) => {
+      const named = [...args, "--name", `bob${sender}`, "--timeout", "60s"];
+      return new RustClient(named, folder(), share.join("\n"));
+    });
+    const heard = shares.map((): (string | undefined)[] => []);
+    for (let count = 0; count < MESSAGES; count++) {
+      const { name, text } = await nextDirect(read);
+      heard[Number(name.slice(-1))]?.push(text);
+    }
+    expect(heard).toEqual(shares);
+    expect(await Promise.all(answers.map((answer) => answer.ended()))).toEqual(shares.map(() => 0));
   });
 
   test("a program that was restarted is written to again", async () => {
