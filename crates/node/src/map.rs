@@ -302,28 +302,26 @@ impl Map {
     ) -> (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>) {
         self.find(None);
         let mut groups: BTreeMap<RouterId, Vec<RouterId>> = BTreeMap::new();
-        let (mut lost, mut back, mut choices) = (Vec::new(), Vec::new(), Vec::with_capacity(dst.len()));
+        let (mut lost, mut back, mut ahead) = (Vec::new(), Vec::new(), Vec::with_capacity(dst.len()));
         if let Some(ways) = self.ways.get(&None) {
             for to in dst {
-                match self.graph.choice(ways, *to).map(|choice| choice.without(ways, avoid)) {
-                    Some(Some(choice)) => choices.push((*to, choice)),
-                    Some(None) => back.push(*to),
+                match self.graph.leads(ways, *to, avoid) {
+                    Some(true) => ahead.push(*to),
+                    Some(false) => back.push(*to),
                     None => lost.push(*to),
                 }
             }
-            ways.cover(&choices, |next, to| groups.entry(next).or_default().push(to));
+            self.graph.tree(ways, &ahead, avoid, |next, to| groups.entry(next).or_default().push(to));
         }
         if let Some(neighbour) = avoid.filter(|_| !back.is_empty()) {
             self.find(avoid);
-            choices.clear();
             if let Some(ways) = self.ways.get(&avoid) {
-                for to in back {
-                    match self.graph.choice(ways, to) {
-                        Some(choice) => choices.push((to, choice)),
-                        None => groups.entry(neighbour).or_default().push(to),
-                    }
+                let (round, no_other): (Vec<_>, Vec<_>) =
+                    back.into_iter().partition(|to| self.graph.leads(ways, *to, None).is_some());
+                self.graph.tree(ways, &round, None, |next, to| groups.entry(next).or_default().push(to));
+                if !no_other.is_empty() {
+                    groups.entry(neighbour).or_default().extend(no_other);
                 }
-                ways.cover(&choices, |next, to| groups.entry(next).or_default().push(to));
             }
         }
         (groups, lost)

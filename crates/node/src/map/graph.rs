@@ -1,7 +1,8 @@
 //! Who carries to whom, and the ways from here: numbers in place of ids, because every change asks for all ways anew.
 
 use darkchat_proto::RouterId;
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// No way, or not yet.
 const FAR: u32 = u32::MAX;
@@ -40,13 +41,6 @@ pub(super) struct Ways {
 #[derive(Debug, Clone, Copy)]
 struct Way {
     distance: u32,
-    all: u64,
-    first: usize,
-}
-
-/// Where frames for some servers go: how few neighbours can take them all is decided here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Choice {
     all: u64,
     first: usize,
 }
@@ -184,10 +178,116 @@ impl Graph {
         self.places.iter().filter(move |(_, place)| leads(**place)).map(|(router, _)| *router)
     }
 
-    /// The neighbours through which one can go to a server.
-    pub(super) fn choice(&self, ways: &Ways, to: RouterId) -> Option<Choice> {
+    /// Joins shortest ways to several servers into one tree of few links, and gives each server its next hop.
+    ///
+    /// From the farthest servers inwards: what is on the way to one anyway carries the others that it can, and the rest
+    /// of a level hangs on as few servers of the level before as a greedy cover finds. Who receives a branch does the
+    /// same with what is in it. Servers to which no way leads but through `avoid` are left out.
+    pub(super) fn tree(
+        &self,
+        ways: &Ways,
+        to: &[RouterId],
+        avoid: Option<RouterId>,
+        mut give: impl FnMut(RouterId, RouterId),
+    ) {
+        let avoid = avoid.and_then(|avoid| ways.number(avoid));
+        let mut levels: BTreeMap<u32, BTreeMap<usize, Vec<RouterId>>> = BTreeMap::new();
+        for router in to {
+            let Some(place) = self.places.get(router).copied() else { continue };
+            if let Some(way) = ways.ways.get(place).filter(|way| way.leads() && way.leads_without(avoid)) {
+                levels.entry(way.distance).or_default().entry(place).or_default().push(*router);
+            }
+        }
+        while let Some((level, branches)) = levels.pop_last() {
+            if level <= 1 {
+                for (place, routers) in branches {
+                    if let Some(next) = ways.ways.get(place).and_then(|way| ways.neighbours.get(way.first)) {
+                        routers.into_iter().for_each(|router| give(*next, router));
+                    }
+                }
+                return;
+            }
+            let nearer = levels.entry(level.saturating_sub(1)).or_default();
+            let mut left = Vec::new();
+            for (place, routers) in branches {
+                let parents = self.parents(ways, place, avoid);
+                let parent = parents.iter().find(|parent| nearer.contains_key(&parent.place));
+                match parent.and_then(|parent| nearer.get_mut(&parent.place)) {
+                    Some(branch) => branch.extend(routers),
+                    None => left.push(Branch { parents, routers }),
+                }
+            }
+            hang(left, nearer);
+        }
+    }
+
+    /// The servers before this one on shortest ways.
+    fn parents(&self, ways: &Ways, place: usize, avoid: Option<usize>) -> Vec<Parent> {
+        let (Some(vertex), Some(own)) = (self.vertex(place), ways.ways.get(place)) else { return Vec::new() };
+        let carries = |place: usize| self.vertex(place).is_some_and(|vertex| vertex.transit);
+        let parent = |place: &usize| {
+            let way = ways.ways.get(*place)?;
+            let is_before = way.leads() && way.distance.checked_add(1) == Some(own.distance);
+            (is_before && way.leads_without(avoid) && carries(*place))
+                .then_some(Parent { first: way.first, place: *place })
+        };
+        vertex.edges.iter().filter_map(parent).collect()
+    }
+
+    /// Whether a way leads to a server, and whether one does without this neighbour.
+    pub(super) fn leads(&self, ways: &Ways, to: RouterId, avoid: Option<RouterId>) -> Option<bool> {
         let way = ways.ways.get(*self.places.get(&to)?).filter(|way| way.leads())?;
-        Some(Choice { all: way.all, first: way.first })
+        Some(way.leads_without(avoid.and_then(|avoid| ways.number(avoid))))
+    }
+}
+
+/// A server through which others can be reached; of equal ones the one by the neighbour that is first in our order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Parent {
+    first: usize,
+    place: usize,
+}
+
+/// Destinations that share their way from some server on, and the servers that it can hang on.
+#[derive(Debug, Default)]
+struct Branch {
+    parents: Vec<Parent>,
+    routers: Vec<RouterId>,
+}
+
+/// Hangs branches on few parents: first on each that one of them cannot do without, then on the one that most can.
+fn hang(mut left: Vec<Branch>, nearer: &mut BTreeMap<usize, Vec<RouterId>>) {
+    let mut under: BTreeMap<Parent, Vec<usize>> = BTreeMap::new();
+    for (number, branch) in left.iter().enumerate() {
+        for parent in &branch.parents {
+            under.entry(*parent).or_default().push(number);
+        }
+    }
+    let needed: BTreeSet<Parent> =
+        left.iter().filter_map(|branch| branch.parents.as_array::<1>()).map(|[one]| *one).collect();
+    let key = |parent: Parent, gain: usize| (needed.contains(&parent), gain, Reverse(parent));
+    let mut order: BTreeSet<_> = under.iter().map(|(parent, under)| key(*parent, under.len())).collect();
+    let mut gains: BTreeMap<Parent, usize> =
+        under.iter().map(|(parent, under)| (*parent, under.len())).collect();
+    while let Some((_, _, Reverse(best))) = order.pop_last() {
+        gains.remove(&best);
+        for number in under.remove(&best).unwrap_or_default() {
+            let Some(Branch { parents, routers }) = left.get_mut(number).map(std::mem::take) else {
+                continue;
+            };
+            if routers.is_empty() {
+                continue;
+            }
+            nearer.entry(best.place).or_default().extend(routers);
+            for other in parents {
+                let Some(gain) = gains.get_mut(&other) else { continue };
+                order.remove(&key(other, *gain));
+                *gain = gain.saturating_sub(1);
+                if *gain > 0 {
+                    order.insert(key(other, *gain));
+                }
+            }
+        }
     }
 }
 
@@ -195,73 +295,17 @@ impl Way {
     const fn leads(&self) -> bool {
         self.distance != FAR && self.distance != 0
     }
-}
 
-impl Choice {
-    /// Without one neighbour; `None` if there is no other on a shortest way.
-    pub(super) fn without(self, ways: &Ways, avoid: Option<RouterId>) -> Option<Self> {
-        let Some(number) = avoid.and_then(|avoid| ways.number(avoid)) else { return Some(self) };
-        let all = if number < WAYS { self.all & !(1 << number) } else { self.all };
-        if all == 0 && self.first == number {
-            return None;
-        }
-        let first =
-            if self.first == number { usize::try_from(all.trailing_zeros()).ok()? } else { self.first };
-        Some(Self { all, first })
-    }
-
-    /// The first in our private order.
-    pub(super) fn first(self, ways: &Ways) -> Option<RouterId> {
-        ways.neighbours.get(self.first).copied()
+    /// Whether it leads there through another neighbour than the one of this number.
+    fn leads_without(&self, avoid: Option<usize>) -> bool {
+        let Some(avoid) = avoid else { return true };
+        let all = if avoid < WAYS { self.all & !(1 << avoid) } else { self.all };
+        all != 0 || self.first != avoid
     }
 }
 
 impl Ways {
     fn number(&self, neighbour: RouterId) -> Option<usize> {
         self.neighbours.iter().position(|router| *router == neighbour)
-    }
-
-    /// Chooses neighbours so that few take all: each time the one that can take most of what is left.
-    pub(super) fn cover(&self, choices: &[(RouterId, Choice)], mut give: impl FnMut(RouterId, RouterId)) {
-        let mut left: Vec<&(RouterId, Choice)> = Vec::with_capacity(choices.len());
-        for choice in choices {
-            match choice.1.first(self).filter(|_| choice.1.all == 0) {
-                Some(next) => give(next, choice.0),
-                None => left.push(choice),
-            }
-        }
-        // A neighbour that something needs takes all that it can before others are asked.
-        let mut needed: u64 =
-            left.iter().filter(|it| it.1.all.is_power_of_two()).fold(0, |sum, it| sum | it.1.all);
-        while !left.is_empty() {
-            let mut counts = [0_u32; WAYS];
-            for (_, choice) in &left {
-                let mut bits = if needed == 0 { choice.all } else { choice.all & needed };
-                while bits != 0 {
-                    let bit = usize::try_from(bits.trailing_zeros()).unwrap_or(0);
-                    if let Some(count) = counts.get_mut(bit) {
-                        *count = count.saturating_add(1);
-                    }
-                    bits &= bits.wrapping_sub(1);
-                }
-            }
-            let most = counts.iter().enumerate().rev().max_by_key(|(_, count)| **count);
-            let Some((number, _)) = most.filter(|(_, count)| **count > 0) else {
-                if needed == 0 {
-                    return;
-                }
-                needed = 0;
-                continue;
-            };
-            let Some(next) = self.neighbours.get(number).copied() else { return };
-            needed &= !(1 << number);
-            left.retain(|(to, choice)| {
-                let takes = choice.all & (1 << number) != 0;
-                if takes {
-                    give(next, *to);
-                }
-                !takes
-            });
-        }
     }
 }

@@ -267,6 +267,36 @@ fn destinations_share_a_neighbour_where_one_can_take_them() {
 }
 
 #[test]
+fn ways_that_join_farther_on_are_preferred_to_ways_that_only_start_together() {
+    // 31 to 33 lie three hops away: behind one neighbour each at its own server, behind the other all at server 20.
+    for (spread, joined) in [(1, 2), (2, 1)] {
+        let others: [(u16, &[u16]); 9] = [
+            (spread, &[0, 11, 12, 13]),
+            (joined, &[0, 20]),
+            (11, &[spread, 31]),
+            (12, &[spread, 32]),
+            (13, &[spread, 33]),
+            (20, &[joined, 31, 32, 33]),
+            (31, &[11, 20]),
+            (32, &[12, 20]),
+            (33, &[13, 20]),
+        ];
+        let mut map = network(&[1, 2], &others);
+        let (groups, lost) = map.next_hops(&[31, 32, 33].map(router), None);
+        assert_eq!(groups.keys().copied().collect::<Vec<_>>(), [router(joined)], "5 links in place of 7");
+        assert_eq!((groups[&router(joined)].len(), lost), (3, Vec::new()));
+        let (groups, _) = map.next_hops(&[31, 32, 33].map(router), Some(router(joined)));
+        assert_eq!(
+            groups.keys().copied().collect::<Vec<_>>(),
+            [router(spread)],
+            "not back where it came from"
+        );
+        let (groups, _) = map.next_hops(&[11, 31].map(router), None);
+        assert_eq!(groups.keys().copied().collect::<Vec<_>>(), [router(spread)], "11 takes 31 along");
+    }
+}
+
+#[test]
 fn what_came_from_a_neighbour_goes_back_only_if_nobody_else_can_take_it() {
     let mut map = fork();
     let (groups, lost) = map.next_hops(&[3, 5].map(router), Some(router(1)));
