@@ -181,6 +181,12 @@ fn documented_flags(root: &Path) -> Result<Outcome> {
         "channel list",
         "channel leave",
         "contacts",
+        "bench fanout",
+        "bench pairs",
+        "bench mesh",
+        "bench direct",
+        "bench churn",
+        "bench idle",
     ];
     let commands: [(_, &[&str]); 2] = [(server, &["", "id", "tls self-signed"]), (client, &of_client)];
     for (program, commands) in commands {

@@ -81,6 +81,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ContactsAction,
     },
+    /// Load a server, count what comes, and measure how long it took. Keys are fresh ones in memory.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        work: crate::bench::args::Work,
+    },
     /// Show your key, or make one; or the number that you compare with somebody.
     Id {
         /// What to do; show is the default.

@@ -66,7 +66,7 @@ async fn connect(global: &Global, choose: impl FnOnce(Builder) -> Builder) -> Re
 }
 
 /// Under `wss` believes whom the system trusts, or the chosen certificates.
-fn websockets(global: &Global) -> Result<Ws, Failure> {
+pub(crate) fn websockets(global: &Global) -> Result<Ws, Failure> {
     let Some(path) = &global.tls_ca else { return Ok(Ws::default()) };
     let about = |error: &dyn std::fmt::Display| {
         Failure::new(What::Io, format!("cannot use the certificates in {}: {error}", path.display()))

@@ -1,6 +1,7 @@
 //! `darkchat`: arguments, one command, and exit codes.
 
 mod args;
+mod bench;
 mod channel;
 mod chat;
 mod clean;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         | Command::Recv(args::Recv { json, .. })
         | Command::Id { json, .. } => *json,
         Command::Channel { action } => action.is_json(),
+        Command::Bench { work } => work.watch().json,
         Command::Contacts { action } => matches!(action, args::ContactsAction::List { json: true }),
     };
     let done = match command {
@@ -66,6 +68,7 @@ async fn run(global: &args::Global, command: Command) -> Result<(), Failure> {
         Command::Send(args) => send::run(global, &args).await,
         Command::Recv(args) => recv::run(global, &args).await,
         Command::Channel { action } => channel::run(global, &action).await,
+        Command::Bench { work } => bench::run(global, &work).await,
         Command::Contacts { .. } | Command::Id { .. } => Ok(()),
     }
 }
