@@ -21,6 +21,9 @@ use std::time::Duration;
 const REFRESH: Duration = Duration::from_secs(1_800);
 /// A new link stands in the record when it stood for so long.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Losses that follow one another within this time share a record: who loses more neighbours at once than the burst below
+/// would otherwise tell of the last a second late. A message that waits for the record is sent again after 100 ms anyway.
+const LOSSES: Duration = Duration::from_millis(50);
 /// How fast records of one server may follow each other; ours, and those that we pass on.
 pub(crate) const RECORD_RATE: Rate = Rate { per_s: 1, burst: 8 };
 /// The most signatures asked for and not given; a driver that never signs must not fill the memory.
@@ -40,6 +43,8 @@ pub(crate) struct Announce {
     epoch: u64,
     seq: u64,
     due: Option<Time>,
+    /// When the newest record was made.
+    made_at: Option<Time>,
     budget: Bucket,
     signing: BTreeMap<SignId, Signing>,
     next_sign: u64,
@@ -53,6 +58,7 @@ impl Default for Announce {
             epoch: 0,
             seq: 0,
             due: None,
+            made_at: None,
             budget: Bucket::new(RECORD_RATE),
             signing: BTreeMap::new(),
             next_sign: 0,
@@ -96,9 +102,10 @@ impl Node {
         self.announce.due_at(self.cx.now + SETTLE);
     }
 
-    /// A link is gone, which everybody must know now.
+    /// A link is gone, which everybody must know now, with whatever was lost right before.
     pub(crate) fn announce_now(&mut self) {
-        self.announce.due_at(self.cx.now);
+        let now = self.cx.now;
+        self.announce.due_at(self.announce.made_at.map_or(now, |made| now.max(made + LOSSES)));
         self.announce_due();
     }
 
@@ -131,6 +138,7 @@ impl Node {
     fn make_record(&mut self) {
         let wait = self.cx.rng.spread(REFRESH, 10);
         self.announce.due = Some(self.cx.now + wait);
+        self.announce.made_at = Some(self.cx.now);
         self.announce.seq = self.announce.seq.saturating_add(1);
         let addrs = self.reach.addrs(self.config.dialable);
         let flags = [

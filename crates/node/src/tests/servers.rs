@@ -528,20 +528,24 @@ fn destinations_over_the_budget_are_refused_and_the_link_stays() {
     assert_eq!(world.goodbye(peer), None);
 }
 
+/// What a peer of server 0 was told by it of itself.
+fn own_records(world: &World, peer: Client) -> Vec<ServerRecord> {
+    let record = |frame: &Frame| match &frame.kind {
+        Kind::Record(signed) => {
+            let record = ServerRecord::decode(Signed::decode(signed.clone()).unwrap().body).unwrap();
+            (record.server == server(0)).then_some(record)
+        }
+        _ => None,
+    };
+    world.inbox(peer).iter().filter_map(record).collect()
+}
+
 #[test]
 fn our_key_elsewhere_ends_peering_and_an_old_epoch_of_ours_is_outdone() {
     let mut world = World::new(1);
     let peer = world.fake_peer(0, stranger(1));
     world.run_for(ms(10));
-    let own_epoch = |world: &World| {
-        let records = world.inbox(peer).iter().filter_map(|frame| match &frame.kind {
-            Kind::Record(signed) => {
-                Some(ServerRecord::decode(Signed::decode(signed.clone()).unwrap().body).unwrap())
-            }
-            _ => None,
-        });
-        records.filter(|record| record.server == server(0)).map(|record| record.epoch).max()
-    };
+    let own_epoch = |world: &World| own_records(world, peer).iter().map(|record| record.epoch).max();
     let later = super::world::WALL + 1_000_000;
     world.ask(peer, record_of(server(0), later, 7, &[]));
     world.run_for(secs(1));
@@ -582,6 +586,28 @@ fn a_record_is_passed_on_at_once_and_a_flood_of_them_at_its_origins_budget() {
     assert_eq!(seqs(&world).len(), 9);
     assert!(!world.inbox(one).iter().any(|frame| matches!(&frame.kind, Kind::Record(signed)
         if ServerRecord::decode(Signed::decode(signed.clone()).unwrap().body).unwrap().server == stranger(1))));
+}
+
+#[test]
+fn a_server_that_loses_most_neighbours_at_once_says_so_at_once() {
+    let mut world = World::new(1);
+    let peers: Vec<Client> = (0..16).map(|number| world.fake_peer(0, stranger(number))).collect();
+    world.run_for(secs(10));
+    let (stays, go) = peers.split_first().unwrap();
+    world.take_inbox(*stays);
+    for peer in go {
+        world.hang_up(*peer);
+        world.run_for(ms(12));
+    }
+    world.run_for(ms(100));
+    let named: Vec<usize> =
+        own_records(&world, *stays).iter().map(|record| record.neighbours.len()).collect();
+    assert_eq!(
+        (named.first(), named.last()),
+        (Some(&15), Some(&1)),
+        "the first at once, all 0.1 s after: {named:?}"
+    );
+    assert!(named.len() <= 8, "within the budget that others pass on: {named:?}");
 }
 
 #[test]
