@@ -38,9 +38,7 @@ export interface GroupFacts {
 
 /** A generation, as a member has it. */
 export class Generation {
-  readonly facts: GroupFacts;
-  /** Whom a later generation has removed: what they say here is not shown. */
-  readonly gone: Bytes[] = [];
+  facts: GroupFacts;
   readonly #suite: Suite;
   #step: number;
   #secret: Bytes;
@@ -128,8 +126,7 @@ export class Generation {
 
   /** Whether somebody may write here. */
   isMember(user: Bytes): boolean {
-    const isUser = (one: Bytes): boolean => equal(one, user);
-    return (this.facts.members?.some(isUser) ?? true) && !this.gone.some(isUser);
+    return this.facts.members?.some((member) => equal(member, user)) ?? true;
   }
 
   isAdmin(user: Bytes): boolean {
@@ -156,7 +153,22 @@ export class Generation {
     };
   }
 
-  /** What the next generation's rekey says: fresh id and secret, without those who are removed. */
+  /** Whether only those on a list write here, known to us or not. */
+  get isListed(): boolean {
+    return this.facts.membersHash.length > 0;
+  }
+
+  /** The list of a channel that was entered without it. @throws GroupError if it is not its list. */
+  async knowMembers(members: Bytes[]): Promise<void> {
+    const { network, membersHash: hash } = this.facts;
+    if (!equal(await hashOf(this.#suite, network, members), hash)) {
+      throw new GroupError("not the member list of the channel");
+    }
+    this.facts = { ...this.facts, members };
+  }
+
+  /** What the next generation's rekey says: fresh id and secret, without those who are removed. Of `list` or, if it is
+   * not given, of our members those remain who are not removed. */
   async rekey(
     admin: Bytes,
     removed: Bytes[],
@@ -164,10 +176,13 @@ export class Generation {
     name: string,
     servers: string[],
     nowMs: number,
+    list?: readonly Bytes[],
   ): Promise<Rekey> {
-    const { network, channel, generation, admins, members } = this.facts;
-    if (members === undefined && this.facts.membersHash.length > 0)
-      throw new GroupError("no member list yet");
+    const { network, channel, generation, admins } = this.facts;
+    const members = list ?? this.facts.members;
+    if (this.isListed && members === undefined) {
+      throw new GroupError("the member list of the channel is not known here yet");
+    }
     const stays = (user: Bytes): boolean => !removed.some((gone) => equal(gone, user));
     const rest = members?.filter(stays) ?? [];
     const next: Invite = {

@@ -12,10 +12,21 @@ import type { Rooms } from "../session/rooms.ts";
 import { keyText } from "../text/key.ts";
 import { ENTRY, type GroupControl, type Invite, Rekey, type Signed } from "../wire/messages.ts";
 import { type Generation, GroupError, MAX_LEAP, OVERLAP_MS, STEP_MS } from "./generation.ts";
+import { isRead, isRemoved, type Link, type Merged, merged, type Users, users } from "./line.ts";
 import { SealedEnvelope } from "./sealed.ts";
 
-/** How long a rekey that a MOVED entry announced may take before we ask for it, in milliseconds. */
+/** How long a rekey that a MOVED entry announced may take before we ask for it, and how long the next one waits, in
+ * milliseconds; how many are asked, and how seldom one of them is answered. */
 const ASK_MS = 5_000;
+const ASKED = 8;
+const ANSWER_EVERY_MS = 10_000;
+/** Members whose last answer is remembered: as many as there may be. */
+const ANSWERED = 256;
+/** Who did not acknowledge a rekey is told again after this, then half as often each time, an hour apart at most. */
+const TELL_AGAIN_MS = 30_000;
+/** How long an administrator waits before it brings branches together, for itself and each one before it in the order
+ * of keys: so that one does it, and another if that one is away. */
+const MERGE_MS = 3_000;
 /** How long those who were told may take to come, as a join may take to spread, and how often we look. */
 const ARRIVAL_MS = 3_000;
 const LOOK_MS = 50;
@@ -23,13 +34,8 @@ const LOOK_MS = 50;
  * only one does. */
 const WEEK_MS = 7 * 24 * 3_600_000;
 const SPREAD_MS = 3_600_000;
-/** Who did not acknowledge a rekey is told again after this, and then half as often each time. */
-const TELL_AGAIN_MS = 30_000;
-/** How long an administrator waits before it brings branches together, for itself and each one before it in the order
- * of keys: so that one does it, and another if that one is away. */
-const MERGE_MS = 3_000;
-/** Rekeys that are kept to be passed on to members who were away. */
-const REKEYS = 16;
+/** Generations of one channel that are remembered, for those who were away and to bring branches together. */
+const GENERATIONS = 24;
 
 /** What a hall needs. */
 export interface HallParts {
@@ -48,17 +54,20 @@ export interface HallParts {
   };
 }
 
-interface Chamber {
+interface Chamber extends Link {
   readonly generation: Generation;
   readonly room: Room;
+  /** The signed rekeys that lead here, by the channel that they replace. They hold the secret of its beginning. */
+  readonly rekeys: Map<string, Signed>;
+  /** Who has not acknowledged our rekey yet. */
+  untold: Users;
+  /** When it came to be known here, in Unix milliseconds. */
+  readonly sinceMs: number;
   /** Ends the care for its secret. */
   stop: () => void;
 }
 
-interface KnownRekey {
-  readonly signed: Signed;
-  readonly rekey: Rekey;
-}
+const channelOf = ({ generation }: Chamber): Bytes => generation.facts.channel;
 
 /** All generations that are read now, of which one is written. */
 export class Hall {
@@ -68,10 +77,12 @@ export class Hall {
   readonly #claimed: string;
   readonly #servers: string[];
   readonly #mutex = new Mutex();
-  readonly #old: Chamber[] = [];
-  /** By the channel that they replace. */
-  readonly #rekeys: KnownRekey[] = [];
+  /** By their channels. */
+  readonly #line = new Map<string, Chamber>();
+  readonly #answered = new Map<string, number>();
+  readonly #alarms = new Set<() => void>();
   #current: Chamber;
+  #isMerging = false;
   #isOver = false;
   #stopWeek = (): void => {};
 
@@ -82,6 +93,7 @@ export class Hall {
     this.#claimed = claimed;
     this.#servers = servers;
     this.#current = current;
+    this.#line.set(hex(channelOf(current)), current);
   }
 
   /** Joins a channel in a generation. */
@@ -91,9 +103,11 @@ export class Hall {
     { name, claimed, servers }: { name: string; claimed: string; servers: string[] },
   ): Promise<Hall> {
     let hall: Hall | undefined;
-    const opened = await openChamber(parts, generation, `#${name}`, claimed, (author, content) =>
-      hall?.moved(generation, author, content),
-    );
+    const watch: Watch = {
+      moved: (_author, content) => hall?.moved(generation, content),
+      isOut: (author) => hall?.isOut(generation, author) === true,
+    };
+    const opened = await openChamber(parts, generation, `#${name}`, claimed, watch);
     hall = new Hall(parts, name, claimed, servers, opened);
     hall.#plan();
     return hall;
@@ -110,7 +124,7 @@ export class Hall {
 
   /** Whether a channel id is one of its generations. */
   has(channel: Bytes): boolean {
-    return this.#chambers().some(({ generation }) => equal(generation.facts.channel, channel));
+    return this.#line.has(hex(channel));
   }
 
   /** An invitation for the hour at hand. */
@@ -122,108 +136,184 @@ export class Hall {
     return this.room.members.list();
   }
 
+  /** Whether a later generation has removed somebody: their words in an earlier one count no more. */
+  isOut(generation: Generation, author: Bytes): boolean {
+    return isRemoved(this.#line, author, generation);
+  }
+
   /**
-   * Makes the next generation without some members, and tells those who remain: those of another branch as well, who
-   * may know no other.
+   * Makes the next generation without some members, brings all branches together in it, and tells those who remain.
    * @throws GroupError when we are no admin, or the change would leave none.
    */
-  async change(removed: Bytes[], reason: string, other?: Bytes): Promise<{ told: Bytes[]; away: Bytes[] }> {
-    const { signer, clock } = this.#parts;
-    const before = this.#current;
-    const me = signer.publicKey;
-    if (!before.generation.isAdmin(me)) throw new GroupError("only an administrator may change the channel");
-    const rekey = await before.generation.rekey(me, removed, reason, this.#name, this.#servers, clock.wall());
-    const network = before.generation.facts.network;
-    const signed: Signed[] = [];
-    for (const oldChannel of other === undefined ? [rekey.oldChannel] : [rekey.oldChannel, other]) {
-      const body = Rekey.encode({ ...rekey, oldChannel });
-      signed.push({ body, sig: await sign(signer, network, "rekey", body) });
+  async change(removed: Bytes[], reason: string): Promise<{ told: Bytes[]; away: Bytes[] }> {
+    const { made, parents } = await this.#mutex.do(() => this.#propose(removed, reason));
+    for (const { room } of parents) {
+      room.send(plain(ENTRY.MOVED, u32be(made.generation.facts.generation))).catch(() => {});
     }
-    for (const one of signed) await this.#mutex.do(() => this.#take(one, Rekey.decode(one.body)));
-    const moved = before.room.send(plain(ENTRY.MOVED, u32be(rekey.next.generation)));
-    moved.catch(() => {});
-    const outcome = await this.#tellAll(before, signed, removed);
+    const outcome = await this.#tellAll(made, parents);
     await this.#arrival(outcome.told);
     return outcome;
   }
 
-  /** A rekey came, from whomever: its signature says whose it is. */
-  async rekeyed(signed: Signed): Promise<void> {
-    await this.#mutex.do(async () => {
+  /**
+   * A rekey came, from whomever: its signature says whose it is. `false` if it leads on from what we do not know.
+   * @throws GroupError and others; nothing has changed.
+   */
+  rekeyed(signed: Signed): Promise<boolean> {
+    return this.#mutex.do(async () => {
       const rekey = Rekey.decode(signed.body);
+      if (!this.has(rekey.oldChannel) && !this.has(rekey.next.channel)) return false;
       const { suite } = this.#parts;
       const { network } = this.generation.facts;
       if (await verify(suite, rekey.admin, signed.sig, network, "rekey", signed.body))
         await this.#take(signed, rekey);
+      return true;
     });
   }
 
-  /** Somebody who was away asks how the channel went on. Only who is on a signed list is told. */
+  /** Somebody who was away asks how the channel went on: those on the signed list are told, and nobody too often. */
   async asked(from: Bytes, channel: Bytes): Promise<void> {
-    let isAfter = false;
-    for (const { signed, rekey } of [...this.#rekeys]) {
-      isAfter ||= equal(rekey.oldChannel, channel) || equal(rekey.next.channel, channel);
-      if (isAfter && rekey.members.some((member) => equal(member, from)))
-        await this.#parts.tell(from, { is: "rekey", rekey: signed }).catch(() => false);
-    }
+    const asked = this.#line.get(hex(channel));
+    const now = this.#parts.clock.now();
+    const isAgain = (at: number | undefined): boolean => at !== undefined && at + ANSWER_EVERY_MS > now;
+    if (asked === undefined || isAgain(this.#answered.get(hex(from)))) return;
+    for (const [user, at] of this.#answered) if (!isAgain(at)) this.#answered.delete(user);
+    if (this.#answered.size >= ANSWERED) return;
+    const rekeys = [...this.#line.values()]
+      .filter(({ generation: { facts } }) => {
+        const isLater = facts.generation >= asked.generation.facts.generation;
+        return isLater && facts.members?.some((member) => equal(member, from)) === true;
+      })
+      .sort((one, other) => one.generation.facts.generation - other.generation.facts.generation)
+      .flatMap((chamber) => [...chamber.rekeys.values()]);
+    if (rekeys.length > 0) this.#answered.set(hex(from), now);
+    for (const rekey of rekeys) await this.#parts.tell(from, { is: "rekey", rekey }).catch(() => false);
+  }
+
+  /** Asks one user about what came after the generation that we have, if they are on its list. */
+  async ask(user: Bytes): Promise<void> {
+    const { channel, members } = this.generation.facts;
+    if (members?.some((member) => equal(member, user))) await this.#parts.tell(user, { is: "ask", channel });
   }
 
   /** Leaves all generations and forgets their secrets. */
   async leave(): Promise<void> {
     this.#isOver = true;
     this.#stopWeek();
-    await Promise.all(this.#chambers().map((chamber) => this.#close(chamber)));
+    for (const stop of this.#alarms) stop();
+    await Promise.all([...this.#line.values()].map((chamber) => this.#close(chamber)));
   }
 
   /** A MOVED entry: who does not hear of the rekey by itself asks for it. */
-  moved(generation: Generation, author: Bytes, content: Bytes): void {
+  moved(generation: Generation, content: Bytes): void {
     const leap = content.length === 4 ? readU32be(content, 0) - generation.facts.generation : 0;
-    if (leap < 1 || leap > MAX_LEAP || this.#isOver) return;
-    const channel = generation.facts.channel;
-    this.#parts.clock.after(ASK_MS, () => {
-      const isKnown = this.#isOver || this.#rekeys.some(({ rekey }) => equal(rekey.oldChannel, channel));
-      if (!isKnown) void this.#parts.tell(author, { is: "ask", channel }).catch(() => false);
+    if (leap < 1 || leap > MAX_LEAP || this.#isOver || this.#alarms.size >= ANSWERED) return;
+    this.#after(ASK_MS, () => void this.#ask(generation, []));
+  }
+
+  /** Asks one after the other, administrators first, until the rekey has come. */
+  async #ask(generation: Generation, asked: string[]): Promise<void> {
+    const { tell, userKey, signer } = this.#parts;
+    const { channel, admins, members } = generation.facts;
+    const chamber = this.#line.get(hex(channel));
+    const isKnown = [...this.#line.values()].some(({ parents }) => parents.has(hex(channel)));
+    if (chamber === undefined || isKnown || this.#isOver || asked.length >= ASKED) return;
+    const heard =
+      members ?? (await Promise.all(chamber.room.members.list().map(({ user }) => userKey(user))));
+    const me = signer.publicKey;
+    const next = [...admins, ...heard].find((user) => !equal(user, me) && !asked.includes(hex(user)));
+    if (next === undefined) return;
+    void tell(next, { is: "ask", channel }).catch(() => false);
+    this.#after(ASK_MS, () => void this.#ask(generation, [...asked, hex(next)]));
+  }
+
+  /** Wakes once, unless the channel was left. */
+  #after(ms: number, wake: () => void): void {
+    const stop = this.#parts.clock.after(ms, () => {
+      this.#alarms.delete(stop);
+      wake();
     });
+    this.#alarms.add(stop);
   }
 
-  #chambers(): Chamber[] {
-    return [this.#current, ...this.#old];
+  /** One signed rekey for each branch, which all lead to one generation; they are taken up. */
+  async #propose(removed: Bytes[], reason: string): Promise<{ made: Chamber; parents: Chamber[] }> {
+    const { signer, clock } = this.#parts;
+    const tip = this.#current;
+    const me = signer.publicKey;
+    if (!tip.generation.isAdmin(me)) throw new GroupError("only an administrator may change the channel");
+    if (removed.some((user) => equal(user, me)))
+      throw new GroupError("an administrator cannot remove itself");
+    const all = this.#merged();
+    if (tip.generation.isListed && all.members === undefined) {
+      throw new GroupError("the member list of the channel is not known here yet");
+    }
+    const gone = [...new Map([...all.removed, ...users(removed)]).values()];
+    const list = all.members && [...all.members.values()];
+    const now = clock.wall();
+    const rekey = await tip.generation.rekey(me, gone, reason, this.#name, this.#servers, now, list);
+    const parents: Chamber[] = [];
+    for (const leaf of all.leaves) {
+      // Who was added in one branch knows no other. A branch that has removed us is not ours to lead on.
+      const own = { ...rekey, oldChannel: channelOf(leaf) };
+      const isOurs = leaf === tip || (await leaf.generation.successor(own, now).then(wiped, () => false));
+      if (!isOurs) continue;
+      const body = Rekey.encode(own);
+      const sig = await sign(signer, tip.generation.facts.network, "rekey", body);
+      await this.#take({ body, sig }, own);
+      parents.push(leaf);
+    }
+    const made = this.#line.get(hex(rekey.next.channel));
+    if (made === undefined) throw new GroupError("too many generations at once");
+    return { made, parents };
   }
 
-  async #tellAll(
-    before: Chamber,
-    signed: Signed[],
-    removed: Bytes[],
-  ): Promise<{ told: Bytes[]; away: Bytes[] }> {
+  #merged(): Merged<Chamber> {
+    return merged(this.#line, this.#parts.clock.wall());
+  }
+
+  async #tellAll(made: Chamber, parents: Chamber[]): Promise<{ told: Bytes[]; away: Bytes[] }> {
     const { signer, userKey } = this.#parts;
-    const listed = before.generation.facts.members;
-    const heard = await Promise.all(before.room.members.list().map(({ user }) => userKey(user)));
-    const all = new Map(
-      [...(listed ?? []), ...heard, ...before.generation.facts.admins].map((user) => [hex(user), user]),
-    );
-    for (const user of [...removed, signer.publicKey]) all.delete(hex(user));
-    const [told, away]: [Bytes[], Bytes[]] = [[], []];
-    const tell = async (user: Bytes): Promise<void> => {
-      const tells = signed.map((rekey) => this.#parts.tell(user, { is: "rekey", rekey }).catch(() => false));
-      ((await Promise.all(tells)).every(Boolean) ? told : away).push(user);
-    };
-    await Promise.all([...all.values()].map(tell));
-    this.#tellAgain(away, signed, TELL_AGAIN_MS);
-    return { told, away };
+    const { members, admins } = made.generation.facts;
+    const heard = async (): Promise<Bytes[]> => [
+      ...(await Promise.all(
+        parents.flatMap(({ room }) => room.members.list().map(({ user }) => userKey(user))),
+      )),
+      ...admins,
+    ];
+    const all = users(members ?? (await heard()));
+    for (const user of [...made.removed.keys(), hex(signer.publicKey)]) all.delete(user);
+    made.untold = new Map(all);
+    await this.#tell(made);
+    this.#tellAgain(made, TELL_AGAIN_MS);
+    const away = [...made.untold.values()];
+    return { told: [...all.values()].filter((user) => !made.untold.has(hex(user))), away };
   }
 
-  #tellAgain(away: Bytes[], signed: Signed[], ms: number): void {
-    // Half as often each time, and so for a week at most.
-    if (this.#isOver || away.length === 0 || ms > WEEK_MS / 2) return;
-    this.#parts.clock.after(ms, async () => {
-      const tells = away.map(async (user) => {
-        const all = signed.map((rekey) => this.#parts.tell(user, { is: "rekey", rekey }).catch(() => false));
-        return (await Promise.all(all)).every(Boolean);
-      });
-      const isTold = await Promise.all(tells);
-      const left = away.filter((_, at) => !isTold[at]);
-      this.#tellAgain(left, signed, 2 * ms);
+  /** Tells our rekeys to those who have not acknowledged them. */
+  async #tell(made: Chamber): Promise<void> {
+    const tell = async (id: string, user: Bytes): Promise<void> => {
+      const all = [...made.rekeys.values()].map((rekey) => this.#parts.tell(user, { is: "rekey", rekey }));
+      const isTold = await Promise.all(all).catch(() => [false]);
+      if (!isTold.includes(false)) made.untold.delete(id);
+    };
+    await Promise.all([...made.untold].map(([id, user]) => tell(id, user)));
+    this.#forget(made);
+  }
+
+  #tellAgain(made: Chamber, ms: number): void {
+    if (made.untold.size === 0 || this.#isOver) return;
+    this.#after(ms, () => {
+      void this.#tell(made).then(() => this.#tellAgain(made, Math.min(2 * ms, STEP_MS)));
     });
+  }
+
+  /** A rekey is kept for a step, and by us who made it until all have acknowledged it, a week at most. */
+  #forget(chamber: Chamber): void {
+    const age = this.#parts.clock.wall() - chamber.sinceMs;
+    if (age < (chamber.untold.size > 0 ? WEEK_MS : STEP_MS)) return;
+    chamber.rekeys.clear();
+    chamber.untold.clear();
   }
 
   /** Once a week the secret changes, if an administrator is there; not where whoever has the link is a member, as those
@@ -232,7 +322,7 @@ export class Hall {
     const { clock, signer } = this.#parts;
     const { generation } = this.#current;
     this.#stopWeek();
-    if (!generation.isAdmin(signer.publicKey) || generation.facts.membersHash.length === 0) return;
+    if (!generation.isAdmin(signer.publicKey) || !generation.isListed) return;
     const left = Math.max(0, generation.facts.startMs + WEEK_MS - clock.wall());
     this.#stopWeek = clock.after(left + Math.random() * SPREAD_MS, () => {
       void this.change([], "").catch(() => {});
@@ -250,74 +340,99 @@ export class Hall {
     }
   }
 
-  /** Follows a rekey whose signature is good. The later generation is written, of equally late ones that with the
-   * smaller channel id. */
+  /** Follows a rekey whose signature is good. */
   async #take(signed: Signed, rekey: Rekey): Promise<void> {
-    const { clock } = this.#parts;
-    const isThis = (known: KnownRekey): boolean => equal(known.signed.body, signed.body);
-    if (this.#isOver || this.#rekeys.some(isThis)) return;
-    const from = this.#chambers().find(({ generation }) => equal(generation.facts.channel, rekey.oldChannel));
-    if (from === undefined) return;
-    const next = await from.generation.successor(rekey, clock.wall());
-    const rival = this.#rekeys.find((known) => equal(known.rekey.oldChannel, rekey.oldChannel));
-    const known = { signed, rekey };
-    for (const { generation } of this.#chambers()) {
-      if (generation.facts.generation < next.facts.generation) generation.gone.push(...rekey.removed);
+    const { clock, signer } = this.#parts;
+    const [parent, channel] = [hex(rekey.oldChannel), hex(rekey.next.channel)];
+    const from = this.#line.get(parent);
+    const next = await from?.generation.successor(rekey, clock.wall());
+    const known = this.#line.get(channel);
+    if (known !== undefined) {
+      next?.wipe();
+      await this.#attach(known, next && parent, signed, rekey);
+    } else if (next !== undefined) {
+      if (!next.isMember(signer.publicKey) || rekey.removed.some((user) => equal(user, signer.publicKey))) {
+        next.wipe();
+        throw new GroupError("it leads on without us");
+      }
+      if (this.#line.size >= GENERATIONS) this.#dropOne(parent);
+      const chamber = await this.#open(next);
+      if (this.#isOver) return this.#close(chamber);
+      chamber.parents.add(parent);
+      chamber.rekeys.set(parent, signed);
+      for (const [id, user] of users(rekey.removed)) chamber.removed.set(id, user);
+      this.#line.set(channel, chamber);
+      this.#after(STEP_MS, () => this.#forget(chamber));
+      this.#after(WEEK_MS, () => this.#forget(chamber));
     }
-    // Another branch's way to a generation that is known is kept for those who ask.
-    const isKnown = this.has(rekey.next.channel);
-    const chamber = isKnown ? undefined : await this.#open(next);
-    this.#rekeys.push(known);
-    if (this.#rekeys.length > REKEYS) this.#rekeys.shift();
-    // It holds the secret of a generation's beginning.
-    clock.after(STEP_MS, () => {
-      const at = this.#rekeys.indexOf(known);
-      if (at >= 0) this.#rekeys.splice(at, 1);
-    });
-    if (chamber === undefined) return;
-    const [one, other] = [next.facts, this.generation.facts];
-    const ahead = one.generation - other.generation;
-    if (ahead > 0 || (ahead === 0 && compare(one.channel, other.channel) < 0)) {
-      this.#retire(this.#current);
-      this.#current = chamber;
-      this.#plan();
-      this.#parts.events.moved();
-    } else {
-      this.#retire(chamber);
-    }
-    if (rival !== undefined) this.#merge(rival.rekey, rekey);
+    this.#settle();
+    this.#planMerge();
   }
 
-  /** Two admins changed the channel at once: the first who is there joins both removals. */
-  #merge(one: Rekey, other: Rekey): void {
-    const me = this.#parts.signer.publicKey;
-    const rank = [...this.generation.facts.admins].sort(compare).findIndex((admin) => equal(admin, me));
-    if (rank < 0) return;
-    this.#parts.clock.after(MERGE_MS * (rank + 1), () => {
-      const { channel, members } = this.generation.facts;
-      const loser = [one, other].find(({ next }) => !equal(next.channel, channel));
-      const isHere = [one, other].some(({ next }) => equal(next.channel, channel));
-      const removed = [...one.removed, ...other.removed].filter(
-        (user) => members?.some((member) => equal(member, user)) ?? true,
-      );
-      if (this.#isOver || !isHere || removed.length === 0) return;
-      void this.change(removed, "", loser?.next.channel).catch(() => {});
+  /** A rekey to a generation that is known: another way to it, or the list of one that was entered by an invitation. */
+  async #attach(known: Chamber, parent: string | undefined, signed: Signed, rekey: Rekey): Promise<void> {
+    if (!known.generation.isAdmin(rekey.admin))
+      throw new GroupError("rekey by somebody who is no administrator");
+    const { isListed, facts } = known.generation;
+    if (isListed && facts.members === undefined) await known.generation.knowMembers(rekey.members);
+    if (parent !== undefined) known.parents.add(parent);
+    for (const [id, user] of users(rekey.removed)) known.removed.set(id, user);
+    const from = hex(rekey.oldChannel);
+    if (!known.rekeys.has(from) && known.rekeys.size < GENERATIONS) known.rekeys.set(from, signed);
+    this.#after(STEP_MS, () => this.#forget(known));
+  }
+
+  /** Makes room for another generation: the one that was retired first goes. */
+  #dropOne(keep: string): void {
+    const oldest = [...this.#line]
+      .filter(([channel, { retiredMs }]) => channel !== keep && retiredMs !== undefined)
+      .sort(([, one], [, other]) => (one.retiredMs ?? 0) - (other.retiredMs ?? 0))[0];
+    if (oldest === undefined) throw new GroupError("too many generations at once");
+    this.#line.delete(oldest[0]);
+    void this.#close(oldest[1]);
+  }
+
+  /** After a change: which generation is written, and which are read for a while only, for what is on its way. */
+  #settle(): void {
+    if (this.#isOver) return;
+    const { clock, events } = this.#parts;
+    const { leaves, isSettled } = this.#merged();
+    const tip = leaves[0] ?? this.#current;
+    for (const chamber of this.#line.values()) {
+      if (chamber === tip || (!isSettled && leaves.includes(chamber))) {
+        chamber.retiredMs = undefined;
+      } else if (chamber.retiredMs === undefined) {
+        chamber.retiredMs = clock.wall();
+        this.#after(OVERLAP_MS, () => {
+          if (isRead(chamber, clock.wall())) return;
+          void this.#close(chamber);
+          this.#settle();
+        });
+      }
+    }
+    if (tip === this.#current) return;
+    this.#current = tip;
+    this.#plan();
+    events.moved();
+  }
+
+  /** Branches are brought together by the first administrator who is there. */
+  #planMerge(): void {
+    const rank = [...this.generation.facts.admins]
+      .sort(compare)
+      .findIndex((admin) => equal(admin, this.#parts.signer.publicKey));
+    if (this.#isMerging || this.#isOver || rank < 0 || this.#merged().isSettled) return;
+    this.#isMerging = true;
+    this.#after(MERGE_MS * (rank + 1), () => {
+      this.#isMerging = false;
+      if (!this.#merged().isSettled) void this.change([], "").catch(() => {});
     });
   }
 
   #open(generation: Generation): Promise<Chamber> {
-    const moved = (author: Bytes, content: Bytes): void => this.moved(generation, author, content);
-    return openChamber(this.#parts, generation, this.label, this.#claimed, moved);
-  }
-
-  /** Is read for a while, for what is still on its way. */
-  #retire(chamber: Chamber): void {
-    this.#old.push(chamber);
-    this.#parts.clock.after(OVERLAP_MS, () => {
-      const at = this.#old.indexOf(chamber);
-      if (at < 0) return;
-      this.#old.splice(at, 1);
-      void this.#close(chamber);
+    return openChamber(this.#parts, generation, this.label, this.#claimed, {
+      moved: (_author, content) => this.moved(generation, content),
+      isOut: (author) => this.isOut(generation, author),
     });
   }
 
@@ -328,16 +443,27 @@ export class Hall {
   }
 }
 
+const wiped = (generation: Generation): boolean => {
+  generation.wipe();
+  return true;
+};
+
+/** What a chamber tells its hall, and asks. */
+interface Watch {
+  moved(author: Bytes, content: Bytes): void;
+  isOut(author: Bytes): boolean;
+}
+
 /** Joins the channel of a generation, and keeps its secret moving. */
 async function openChamber(
   parts: HallParts,
   generation: Generation,
   label: string,
   name: string,
-  moved: (author: Bytes, content: Bytes) => void,
+  watch: Watch,
 ): Promise<Chamber> {
   const { suite, clock, signer, rooms, events } = parts;
-  const envelope = new SealedEnvelope(suite, clock, signer, generation);
+  const envelope = new SealedEnvelope(suite, clock, signer, generation, watch.isOut);
   const { item, member } = events;
   const spec = {
     id: generation.facts.channel,
@@ -345,10 +471,20 @@ async function openChamber(
     isPrivate: true,
     envelope,
     name,
-    events: { item, member, moved },
+    events: { item, member, moved: watch.moved },
   };
   const room = await rooms.join(spec);
-  const chamber = { generation, room, stop: () => {} };
+  const chamber: Chamber = {
+    generation,
+    room,
+    parents: new Set(),
+    removed: new Map(),
+    rekeys: new Map(),
+    untold: new Map(),
+    sinceMs: clock.wall(),
+    retiredMs: undefined,
+    stop: () => {},
+  };
   const advance = (): void => {
     chamber.stop = clock.after(Math.max(1_000, generation.nextMs - clock.wall()), () => {
       generation.advance(clock.wall()).then(advance, () => {});

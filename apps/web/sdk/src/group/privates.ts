@@ -10,13 +10,15 @@ import type { Member, MemberChange } from "../session/members.ts";
 import { keyText } from "../text/key.ts";
 import { channelName, userName } from "../text/name.ts";
 import { MAX_INVITE_SERVERS } from "../wire/limits.ts";
-import { DM, GroupControl, type Invite } from "../wire/messages.ts";
+import { DM, GroupControl, type Invite, type Signed } from "../wire/messages.ts";
 import { Generation, GroupError } from "./generation.ts";
 import { Hall, type HallParts } from "./hall.ts";
 import { inviteText, parseInvite } from "./invite.ts";
 
 /** Private channels of one client. */
 const CHANNELS = 64;
+/** Rekeys that wait because they lead on from a generation that is not known. */
+const ORPHANS = 8;
 
 /** Who hears of a change of a private channel by itself, and who was not there to hear it, by their keys. */
 export interface Told {
@@ -79,6 +81,7 @@ export interface PrivateParts extends Omit<HallParts, "tell" | "userKey" | "even
 export class Privates {
   readonly #parts: PrivateParts;
   readonly #channels = new Map<Hall, Queue<Message | Missed>>();
+  readonly #orphans: Signed[] = [];
   #entering = 0;
 
   constructor(parts: PrivateParts) {
@@ -134,10 +137,26 @@ export class Privates {
       );
       return;
     }
-    for (const hall of this.#channels.keys()) {
-      if (control.is === "rekey") await hall.rekeyed(control.rekey).catch(() => {});
-      else await hall.asked(from, control.channel);
+    if (control.is === "ask") {
+      for (const hall of this.#channels.keys()) await hall.asked(from, control.channel);
+    } else if (!(await this.#rekeyed(control.rekey))) {
+      this.#orphans.push(control.rekey);
+      if (this.#orphans.length > ORPHANS) this.#orphans.shift();
+      await Promise.all([...this.#channels.keys()].map((hall) => hall.ask(from).catch(() => {})));
+    } else {
+      // What waited for this one may lead on from it.
+      for (const orphan of this.#orphans.splice(0)) {
+        if (!(await this.#rekeyed(orphan))) this.#orphans.push(orphan);
+      }
     }
+  }
+
+  /** Whether a channel knew where a rekey belongs; what it thought of it is another matter. */
+  async #rekeyed(signed: Signed): Promise<boolean> {
+    for (const hall of this.#channels.keys()) {
+      if (await hall.rekeyed(signed).catch(() => true)) return true;
+    }
+    return false;
   }
 
   /** Everything ends. */

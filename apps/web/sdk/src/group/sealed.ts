@@ -26,16 +26,25 @@ export class SealedEnvelope implements Envelope {
   readonly #clock: Clock;
   readonly #signer: Signer;
   readonly #generation: Generation;
+  readonly #isOut: (author: Bytes) => boolean;
   #stream = 0n;
   #step = 0;
   #last = 0n;
   #before = { stream: 0n, seq: 0n };
 
-  constructor(suite: Suite, clock: Clock, signer: Signer, generation: Generation) {
+  /** `isOut` says whom a later generation has removed: what they say here is not shown. */
+  constructor(
+    suite: Suite,
+    clock: Clock,
+    signer: Signer,
+    generation: Generation,
+    isOut: (author: Bytes) => boolean = () => false,
+  ) {
     this.#suite = suite;
     this.#clock = clock;
     this.#signer = signer;
     this.#generation = generation;
+    this.#isOut = isOut;
   }
 
   wantsNewStream(): boolean {
@@ -92,7 +101,7 @@ export class SealedEnvelope implements Envelope {
     if (seq + BigInt(body.entries.length) > GREATEST) return "malformed";
     if (!(await verify(this.#suite, body.author, sig, network, "grp", channel, head, bytes)))
       return "bad_signature";
-    if (!this.#generation.isMember(body.author)) return "ignored";
+    if (!this.#generation.isMember(body.author) || this.#isOut(body.author)) return "ignored";
     const [id, from] = await Promise.all([
       sealedPostId(this.#suite, channel, head, bytes),
       keyText(this.#suite, "user", body.author),
