@@ -31,6 +31,8 @@ const CLOSE_WITHIN_MS = 5_000;
 const CLOCK_OFF_MS = 120_000;
 /** Warnings that are kept. */
 const WARNINGS = 16;
+/** Keys that are blocked: as many people as nobody knows. */
+const BLOCKED = 4_096;
 const AGENT = "darkchat-sdk/0.1.0";
 
 /** How to connect. Everything has a default. */
@@ -113,6 +115,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #rooms: Rooms;
   readonly #directs: Directs;
+  readonly #blocked = new Set<string>();
+  #name: string;
   #privates: Promise<Privates> | undefined;
   readonly #inbox = new Inbox();
   readonly #queues = new Set<Queue<Message | Missed>>();
@@ -127,6 +131,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
     super();
     this.#parts = parts;
     this.#options = options;
+    this.#name = parts.name;
     this.id = parts.identity.id;
     this.cryptography = parts.suite.name;
     this.#known = options.knownServers ?? new MemoryKnownServers();
@@ -141,7 +146,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
       dm: (packet) => this.#directs.take(packet),
       notice: (notice) => this.#notice(notice),
     });
-    this.#rooms = new Rooms(parts.clock, this.#session, this.id, options.announce ?? true);
+    const isBlocked = (user: string): boolean => this.#blocked.has(user);
+    this.#rooms = new Rooms(parts.clock, this.#session, this.id, options.announce ?? true, isBlocked);
     this.#directs = new Directs({
       suite: parts.suite,
       clock: parts.clock,
@@ -149,7 +155,8 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
       signer: parts.identity.signer,
       network: parts.network,
       device: this.#device,
-      name: () => parts.name,
+      name: () => this.#name,
+      isBlocked,
       events: {
         content: (about, content) => this.#inbox.take(about, content),
         group: (from, body) => void this.#control(from, body),
@@ -206,7 +213,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
    */
   async join(channel: string, options: { name?: string; signal?: AbortSignal } = {}): Promise<Channel> {
     const name = channelName(channel);
-    const claimed = options.name === undefined ? this.#parts.name : userName(options.name);
+    const claimed = options.name === undefined ? this.#name : userName(options.name);
     this.#mustBeOpen();
     const { suite, identity, network } = this.#parts;
     const id = await channelId(suite, network, name);
@@ -246,6 +253,38 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
   ): Promise<PrivateChannel> {
     this.#mustBeOpen();
     return (await this.#loadPrivates()).join(invite, options);
+  }
+
+  /**
+   * Comes back to a private channel that was written down as `PrivateChannel.saved` gives it, and asks its members what
+   * was missed.
+   * @throws ChatError `refused`, `timeout`, `closed`; TextError for what is no such text.
+   */
+  async restorePrivate(saved: string, options: { name?: string } = {}): Promise<PrivateChannel> {
+    this.#mustBeOpen();
+    return (await this.#loadPrivates()).restore(saved, options);
+  }
+
+  /** Another name from now on: in direct messages, and in channels that are joined later. @throws TextError */
+  speakAs(name: string): void {
+    this.#name = userName(name);
+  }
+
+  /**
+   * From now on nothing of this key is shown or answered, in channels neither, and nothing is sent to it. Kept as long
+   * as the client lives.
+   * @throws TextError for what has not the form of a key; ChatError `refused` when 4,096 are blocked already.
+   */
+  block(user: string): void {
+    if (!looksLikeKey("user", user)) throw new TextError(`not a user key: ${user.slice(0, 64)}`);
+    if (this.#blocked.size >= BLOCKED && !this.#blocked.has(user))
+      throw new ChatError("refused", "too many keys are blocked", { reason: "LIMIT" });
+    this.#blocked.add(user);
+  }
+
+  /** Takes `block` back. */
+  unblock(user: string): void {
+    this.#blocked.delete(user);
   }
 
   /**
@@ -330,7 +369,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
    * soon, because the server may have another version of it later.
    */
   #loadPrivates(): Promise<Privates> {
-    const { suite, clock, identity, network, name } = this.#parts;
+    const { suite, clock, identity, network } = this.#parts;
     this.#privates ??= import("./group/privates.ts").then(({ Privates }) => {
       this.#mustBeOpen();
       return new Privates({
@@ -339,7 +378,7 @@ export class Client extends Emitter<ClientEvents> implements AsyncDisposable {
         signer: identity.signer,
         rooms: this.#rooms,
         network,
-        name,
+        name: () => this.#name,
         directs: this.#directs,
         events: {
           member: (change) => this.emit("member", { ...change, private: true }),

@@ -64,6 +64,7 @@ export class DirectConversation implements Direct {
     if (replyTo === undefined || (replyTo.length !== 0 && replyTo.length !== 16)) {
       throw new ChatError("refused", "not the id of a direct message");
     }
+    if (this.#directs.isBlocked(this.peer)) throw new ChatError("refused", "that key is blocked here");
     const kind = isText ? DM.TEXT : DM.DATA;
     const sent = await this.#directs.send(await this.#key(), {
       kind,

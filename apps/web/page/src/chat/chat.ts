@@ -14,6 +14,7 @@ import {
   userName,
   type Warning,
 } from "darkchat-sdk";
+import { blocked, setBlocked } from "../browser/blocked.ts";
 import { knownServers, type OwnKey, ownKey } from "../browser/keys.ts";
 import { recall, recallList, remember } from "../browser/memory.ts";
 import { AGAIN, fragmentOf, isInvite, serverUrl, showPlace } from "../browser/place.ts";
@@ -87,7 +88,7 @@ export function enterAgain(go: () => void): void {
   const { channels, directs, invites } = lastPlaces();
   start(lastName(), () => {
     for (const channel of channels) addChannel(channel);
-    for (const invite of invites) addInvite(invite);
+    for (const invite of invites) isInvite(invite) ? addInvite(invite) : addSaved(invite);
     for (const person of directs) addDirect(person, "");
     go();
     if (current.value === undefined) show(conversations.value.at(-1));
@@ -154,6 +155,14 @@ export function show(conversation: Conversation | undefined): void {
   });
 }
 
+/** Wants nothing more of a person, or takes that back. @throws TextError if that is no key. */
+export function block(person: string, isBlocked: boolean): void {
+  if (!isKey(person)) throw new TextError("that is no user's key");
+  setBlocked(person, isBlocked);
+  if (isBlocked) client?.block(person);
+  else client?.unblock(person);
+}
+
 /** Leaves a conversation for good. */
 export async function part(conversation: Conversation): Promise<void> {
   const rest = conversations.value.filter((one) => one !== conversation);
@@ -178,6 +187,7 @@ export function send(conversation: Conversation, text: string): string | undefin
 export function rename(name: string): void {
   const claimed = userName(name.trim());
   claim(claimed);
+  client?.speakAs(claimed);
   for (const one of conversations.value) {
     channels.get(one)?.speakAs(claimed);
     one.touch();
@@ -198,8 +208,8 @@ export function hurry(): void {
 /** Whoever looks away reads nothing. */
 export function looked(): void {
   if (current.value !== undefined) current.value.isRead = !document.hidden;
-  // An invitation grows old with every change of the channel's secret.
-  if (document.hidden) for (const one of conversations.value) void refreshInvite(one);
+  // What leads back grows old with every change of the channel's secret.
+  if (document.hidden) for (const one of conversations.value) void refreshWay(one);
 }
 
 /** Says goodbye when the page goes away, as far as the browser lets it. */
@@ -266,10 +276,21 @@ function addInvite(invite: string): Conversation {
   return add(added);
 }
 
+/** A private channel that this tab was in. */
+function addSaved(saved: string): void {
+  const added = new Conversation(newPrivate(), "private", () => self, "#private");
+  added.saved = saved;
+  add(added);
+}
+
+function isKey(person: string): boolean {
+  return /^u[a-z2-7]{55}$/.test(person);
+}
+
 function addDirect(person: string, name: string): Conversation {
   const known = find("direct", person);
   if (known !== undefined) return known;
-  if (!/^u[a-z2-7]{55}$/.test(person)) throw new TextError("that is no user's key");
+  if (!isKey(person)) throw new TextError("that is no user's key");
   const directs = conversations.value.filter(({ kind }) => kind === "direct");
   if (directs.length >= DIRECTS) {
     // Strangers may make as many keys as they like: the oldest conversation that we took no part in makes room.
@@ -319,7 +340,7 @@ function keepPlaces(): void {
   );
   keep(
     "invites",
-    of("private").map(({ invite }) => invite),
+    of("private").map(({ invite, saved }) => saved ?? invite),
   );
 }
 
@@ -333,6 +354,7 @@ async function begin(signal: AbortSignal): Promise<void> {
   const connected = await connect(serverUrl(), options, signal);
   if (connected === undefined) return;
   client = connected;
+  for (const person of blocked.value) if (isKey(person)) connected.block(person);
   follow(connected.state);
   connected.on("state", (state) => {
     if (client !== connected) return;
@@ -378,7 +400,7 @@ async function attach(conversation: Conversation): Promise<void> {
     conversation.title.value = channel.name;
     conversation.open(outletOf(channel));
     void listen(conversation, channel);
-    await refreshInvite(conversation);
+    await refreshWay(conversation);
   } catch (error) {
     if (client !== by) return;
     conversation.close("failed");
@@ -389,17 +411,20 @@ async function attach(conversation: Conversation): Promise<void> {
 
 function enterChannel(
   by: Client,
-  { kind, id, invite, title }: Conversation,
+  { kind, id, invite, saved, title }: Conversation,
 ): Promise<Channel | PrivateChannel> {
   const options = { name: ownName.value };
   if (kind === "channel") return by.join(id, { ...options, signal: visit.signal });
+  if (saved !== undefined) return by.restorePrivate(saved, options);
   return invite === undefined ? by.createPrivate(title.value, options) : by.joinPrivate(invite, options);
 }
 
-async function refreshInvite(conversation: Conversation): Promise<void> {
+/** What leads into a private channel, and what leads back. */
+async function refreshWay(conversation: Conversation): Promise<void> {
   const channel = privateOf(conversation);
   if (channel === undefined) return;
   conversation.invite = await channel.invite().catch(() => conversation.invite);
+  conversation.saved = await channel.saved().catch(() => conversation.saved);
   keepPlaces();
 }
 

@@ -32,6 +32,13 @@ export const COMMANDS: readonly Command[] = [
     does: "another name from now on",
     run: (rest) => chat.rename(rest),
   },
+  {
+    name: "block",
+    words: "KEY",
+    does: "hear nothing more of a person",
+    run: (rest) => chat.block(rest, true),
+  },
+  { name: "unblock", words: "KEY", does: "take that back", run: (rest) => chat.block(rest, false) },
   { name: "channels", words: "", does: "list the channels you are in", run: (_, here) => list(here) },
   {
     name: "id",

@@ -37,8 +37,9 @@ export class Conversation {
   readonly kind: Kind;
   /** `#general` for channels, what a person calls themselves for direct ones. */
   readonly title: Signal<string>;
-  /** What brings us back into a private channel: a secret. */
+  /** What leads others into a private channel, and what brings us back: secrets. */
   invite: string | undefined;
+  saved: string | undefined;
   /** Goes up whenever lines or members changed, at most ten times a second. */
   readonly shown = signal(0);
   readonly unread = signal(0);

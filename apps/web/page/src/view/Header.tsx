@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
+import { blocked } from "../browser/blocked.ts";
 import { comparedOn } from "../browser/compared.ts";
 import { part } from "../chat/chat.ts";
 import type { Conversation } from "../chat/conversation.ts";
@@ -89,6 +90,7 @@ function stateText(conversation: Conversation): string {
   const { kind, id, state } = conversation;
   if (state.value !== "joined") return state.value === "joining" ? "joining…" : "not joined";
   if (kind === "direct") {
+    if (blocked.value.includes(id)) return "Blocked: nothing is shown or sent";
     const day = comparedOn(id);
     return `End-to-end encrypted${day === undefined ? "" : `, number compared ${day}`}`;
   }

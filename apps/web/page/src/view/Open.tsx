@@ -4,8 +4,9 @@ import { signal, useSignal } from "@preact/signals";
 import { TextError } from "darkchat-sdk";
 import type { JSX, TargetedSubmitEvent } from "preact";
 import { useEffect } from "preact/hooks";
+import { blocked } from "../browser/blocked.ts";
 import { compare, comparedOn } from "../browser/compared.ts";
-import { createPrivate, join, ownId, privateOf, safetyOf, write } from "../chat/chat.ts";
+import { block, createPrivate, join, ownId, privateOf, safetyOf, write } from "../chat/chat.ts";
 import type { Conversation } from "../chat/conversation.ts";
 import { errorText } from "../chat/errors.ts";
 import { cleanName } from "../text/clean.ts";
@@ -96,6 +97,7 @@ function Person(props: { user: string; name: string; conversation: Conversation 
   const { user, name, conversation } = props;
   const isMe = user === ownId.value;
   const channel = privateOf(conversation);
+  const isBlocked = blocked.value.includes(user);
   const remove = async (): Promise<void> => {
     closeDialog();
     try {
@@ -114,6 +116,7 @@ function Person(props: { user: string; name: string; conversation: Conversation 
       </p>
       <p class="small">The name is a claim. The key is proven by a signature on every message:</p>
       <Copied text={user} />
+      {isBlocked && <p class="small">Blocked: nothing that this key says is shown or answered.</p>}
       {!isMe && (
         <p class="buttons">
           <button
@@ -128,6 +131,9 @@ function Person(props: { user: string; name: string; conversation: Conversation 
           </button>
           <button type="button" onClick={() => (opened.value = { is: "compare", user })}>
             Compare keys
+          </button>
+          <button type="button" onClick={() => block(user, !isBlocked)}>
+            {isBlocked ? "Unblock" : "Block"}
           </button>
           {channel?.isAdmin && (
             <button type="button" onClick={() => void remove()}>

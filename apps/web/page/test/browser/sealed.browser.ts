@@ -1,5 +1,6 @@
 // Direct messages and private channels, between windows and with the SDK outside of a browser.
 
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { isPossible, log, say, screenshot, World } from "./world.ts";
 
@@ -104,12 +105,57 @@ describe.skipIf(!isPossible)("sealed conversations", () => {
     await log(bob, "#secret").getByText("welcome back").waitFor();
   });
 
+  test("who comes back after a reload learns what was changed meanwhile, and knows the list", async () => {
+    const page = await world.enter("ann");
+    const key = await ownKey(page);
+    const bot = await world.client("bot");
+    const channel = await bot.createPrivate("den", { members: [key] });
+    await channel.inviteTo(key);
+    await page.getByRole("button", { name: "Accept" }).click();
+    await page.getByText(/Private · \d/).waitFor();
+    await page.goto("about:blank");
+    // It would wait for the page's acknowledgement.
+    const changed = channel.rekey().catch(() => {});
+    await expect.poll(() => channel.generation).toBe(1);
+    await page.goBack();
+    await page.getByText(/Private · \d/).waitFor();
+    // The new secret comes because the page asks for it; what is said before that, it does not hear.
+    const heard = log(page, "#den").getByText("with the new secret");
+    const hears = async (): Promise<number> => {
+      await channel.send("with the new secret");
+      return heard.count();
+    };
+    await expect.poll(hears, { timeout: 15_000, interval: 500 }).toBeGreaterThan(0);
+    await channel.leave();
+    await changed;
+  });
+
+  test("a blocked person is neither heard nor written to, until that is taken back", async () => {
+    const page = await world.enter("ann");
+    const bot = await world.client("bot");
+    const general = await bot.join("#general");
+    await general.send("before");
+    const member = page
+      .getByRole("list", { name: "Members", exact: true })
+      .getByRole("button", { name: /^bot ?~/ });
+    await member.click();
+    await page.getByRole("button", { name: "Block", exact: true }).click();
+    await page.getByText(/^Blocked:/).waitFor();
+    await screenshot(page, "blocked");
+    await page.getByRole("button", { name: "Close", exact: true }).click();
+    await general.send("meanwhile");
+    await page.reload();
+    await page.getByText(/person here|people here/).waitFor();
+    await general.send("still meanwhile");
+    await say(page, `/unblock ${bot.id}`);
+    await general.send("after");
+    await log(page).getByText("after", { exact: true }).waitFor();
+    expect(await log(page).getByText("meanwhile").count()).toBe(0);
+  });
+
   test("an invitation by direct message is taken up only when the user says so", async () => {
     const page = await world.enter("ann");
-    const own = page.getByRole("list", { name: "Members", exact: true }).getByRole("button").first();
-    await own.click();
-    const key = (await page.getByRole("dialog").locator("code").textContent()) ?? "";
-    await page.getByRole("button", { name: "Close", exact: true }).click();
+    const key = await ownKey(page);
     const bot = await world.client("bot");
     const channel = await bot.createPrivate("den");
     expect(await channel.inviteTo(key)).toEqual({ received: true });
@@ -122,3 +168,11 @@ describe.skipIf(!isPossible)("sealed conversations", () => {
     await log(page, "#den").getByText("glad you came").waitFor();
   });
 });
+
+/** The key of whoever sits before a page. */
+async function ownKey(page: Page): Promise<string> {
+  await page.getByRole("list", { name: "Members", exact: true }).getByRole("button").first().click();
+  const key = await page.getByRole("dialog").locator("code").textContent();
+  await page.getByRole("button", { name: "Close", exact: true }).click();
+  return key ?? "";
+}

@@ -116,6 +116,11 @@ export class Directs {
     return { id: content.id, received: await received };
   }
 
+  /** Whether the user wants nothing of this key. */
+  isBlocked(user: string): boolean {
+    return this.#parts.isBlocked(user);
+  }
+
   /** A packet came. The promise, if there is one, asks for a pause: too many are being opened. */
   take(packet: DmDeliver): Promise<void> | undefined {
     const { signer, device } = this.#parts;
@@ -432,6 +437,7 @@ export class Directs {
       if (isHalf && (peer.halfOpen?.until ?? 0) <= now) continue;
       const ratchet = isHalf ? peer.halfOpen?.ratchet : peer.session(packet.head.sid, now)?.ratchet;
       if (ratchet === undefined) continue;
+      if (this.#parts.isBlocked(peer.id)) return;
       const plain = await ratchet.open(packet.head, packet.sealed, now);
       if (typeof plain === "string") {
         if (plain === "unreadable") this.undecryptable += 1;
@@ -472,6 +478,7 @@ export class Directs {
     if (heard === undefined) return;
     const { bundle } = heard;
     const peer = await this.#peerOf(bundle);
+    if (this.#parts.isBlocked(peer.id)) return;
     if (peer.pending !== undefined) {
       // Both began: the handshake of the smaller one wins (7.6).
       const ours = concat(signer.publicKey, device);

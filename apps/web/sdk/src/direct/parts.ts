@@ -25,5 +25,7 @@ export interface DirectParts {
   readonly network: string;
   readonly device: Bytes;
   readonly name: () => string;
+  /** Whether nothing of this key, as text, is to be read or answered. */
+  readonly isBlocked: (user: string) => boolean;
   readonly events: DirectEvents;
 }

@@ -229,9 +229,10 @@ export class Generation {
     return Generation.ofInvite(this.#suite, network, next, nowMs, isList ? members : undefined);
   }
 
-  /** Nothing can be opened any more. */
+  /** Nothing can be opened any more, and nobody invited. */
   wipe(): void {
     this.#secret.fill(0);
+    this.#step = Number.POSITIVE_INFINITY;
   }
 
   #at(nowMs: number): number {

@@ -196,6 +196,11 @@ export class Hall {
     if (members?.some((member) => equal(member, user))) await this.#parts.tell(user, { is: "ask", channel });
   }
 
+  /** Asks the members what came after the generation that we have: after we were away. */
+  askAll(): void {
+    void this.#ask(this.generation, []).catch(() => {});
+  }
+
   /** Leaves all generations and forgets their secrets. */
   async leave(): Promise<void> {
     this.#isOver = true;

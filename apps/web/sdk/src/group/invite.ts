@@ -4,7 +4,8 @@ import { base64url, unbase64url } from "../bytes.ts";
 import { TextError } from "../text/name.ts";
 import { Invite } from "../wire/messages.ts";
 
-const SCHEME = "dchat-invite-1:";
+/** What the text of an invitation begins with. */
+export const SCHEME = "dchat-invite-1:";
 /** Base64url of the longest invitation, in characters. */
 const MAX_TEXT = 5_464;
 

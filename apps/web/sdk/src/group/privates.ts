@@ -14,6 +14,7 @@ import { DM, GroupControl, type Invite, type Signed } from "../wire/messages.ts"
 import { Generation, GroupError } from "./generation.ts";
 import { Hall, type HallParts } from "./hall.ts";
 import { inviteText, parseInvite } from "./invite.ts";
+import { parseSaved, savedText } from "./saved.ts";
 
 /** Private channels of one client. */
 const CHANNELS = 64;
@@ -38,9 +39,14 @@ export interface PrivateChannel extends Channel {
   list(): Promise<string[] | null>;
   /**
    * The invitation as it is now, as text, or with `page` as a link that opens it there. Whoever has it reads from the
-   * hour at hand on: hand it over where nobody else reads. It is also what to keep in order to come back.
+   * hour at hand on: hand it over where nobody else reads.
    */
   invite(options?: { page?: string }): Promise<string>;
+  /**
+   * What to write down in order to come back by `Client.restorePrivate`, here or with the Rust client. It holds the
+   * secret of the hour at hand.
+   */
+  saved(): Promise<string>;
   /** Sends the invitation to one person, encrypted. @throws ChatError as `Direct.send` does. */
   inviteTo(user: string): Promise<{ received: boolean }>;
   /**
@@ -68,7 +74,7 @@ export interface PrivateOptions {
 /** What private channels need of the client. */
 export interface PrivateParts extends Omit<HallParts, "tell" | "userKey" | "events"> {
   readonly network: string;
-  readonly name: string;
+  readonly name: () => string;
   readonly directs: Directs;
   readonly events: {
     member(change: MemberChange & { channel: string }): void;
@@ -117,6 +123,15 @@ export class Privates {
     return this.#enter(nameOf(invite), invite.servers, options.name, () =>
       Generation.ofInvite(suite, network, invite, clock.wall(), members),
     );
+  }
+
+  /** Comes back to a channel that was written down, and asks its members what was missed. */
+  async restore(text: string, options: { name?: string }): Promise<PrivateChannel> {
+    const { suite, clock, network, directs } = this.#parts;
+    const { name, invite, members } = parseSaved(text);
+    const keys = members && (await Promise.all(members.map((user) => directs.key(user))));
+    const make = (): Promise<Generation> => Generation.ofInvite(suite, network, invite, clock.wall(), keys);
+    return this.#enter(channelName(name), invite.servers, options.name, make, true);
   }
 
   /** A control came in a direct message. What is wrong with it is nobody's business but its sender's. */
@@ -173,11 +188,12 @@ export class Privates {
     servers: string[],
     claim: string | undefined,
     make: () => Promise<Generation>,
+    wasHere = false,
   ): Promise<PrivateChannel> {
     if (this.#channels.size + this.#entering >= CHANNELS) {
       throw new ChatError("refused", "in too many private channels", { reason: "LIMIT" });
     }
-    const claimed = claim === undefined ? this.#parts.name : userName(claim);
+    const claimed = claim === undefined ? this.#parts.name() : userName(claim);
     const queue = channelQueue(`#${name}`, true);
     this.#entering += 1;
     try {
@@ -187,6 +203,8 @@ export class Privates {
       }
       const hall = await Hall.enter(this.#hallParts(name, queue), generation, { name, claimed, servers });
       this.#channels.set(hall, queue);
+      // Whoever comes by an invitation learns the list from a rekey that was signed with it.
+      if (wasHere || (generation.isListed && generation.facts.members === undefined)) hall.askAll();
       return new PrivateRoom(this.#parts, hall, queue, () => {
         this.#channels.delete(hall);
         queue.end();
@@ -283,6 +301,12 @@ class PrivateRoom implements PrivateChannel {
 
   async invite({ page }: { page?: string } = {}): Promise<string> {
     return inviteText(await plainly(this.#hall.invite()), page);
+  }
+
+  async saved(): Promise<string> {
+    const [invite, members] = [await plainly(this.#hall.invite()), await this.list()];
+    const name = this.name.slice(1);
+    return savedText({ name, invite, members: members ?? undefined }, this.#parts.clock.wall());
   }
 
   async inviteTo(user: string): Promise<{ received: boolean }> {

@@ -229,6 +229,10 @@ export class Room {
           stats.malformed += 1;
           continue;
         }
+        if (this.#rooms.isBlocked(post.from)) {
+          stats.ignored += 1;
+          continue;
+        }
         stats.shown += 1;
         this.spec.events.item({
           type: "message",

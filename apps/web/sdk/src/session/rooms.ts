@@ -37,6 +37,8 @@ export interface Stats {
 export class Rooms {
   readonly me: string;
   readonly announces: boolean;
+  /** Whether the user wants nothing of this key. */
+  readonly isBlocked: (user: string) => boolean;
   readonly order: Order;
   readonly stats: Stats = {
     shown: 0,
@@ -58,9 +60,16 @@ export class Rooms {
   readonly #alarm: Alarm;
   #holdUntil = 0;
 
-  constructor(clock: Clock, session: Session, me: string, announces: boolean) {
+  constructor(
+    clock: Clock,
+    session: Session,
+    me: string,
+    announces: boolean,
+    isBlocked: (user: string) => boolean,
+  ) {
     this.#clock = clock;
     this.#session = session;
+    this.isBlocked = isBlocked;
     this.me = me;
     this.announces = announces;
     this.order = new Order(clock.now());

@@ -253,6 +253,44 @@ test("who begins and hears nothing gives up", async () => {
   expect([inits, attempts]).toEqual([4, [0, 1, 2, 3]]);
 });
 
+test("of a blocked key nothing is shown or answered, in channels neither", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const [anns, heard] = [inbox(ann), [] as (string | undefined)[]];
+  const [annsRoom, bobsRoom] = [await ann.join("#room"), await bob.join("#room")];
+  void (async () => {
+    for await (const item of annsRoom) if (item.type === "message") heard.push(item.text);
+  })();
+  const say = async (text: string): Promise<unknown> => {
+    const sent = Promise.all([bobsRoom.send(text), bob.direct(ann.id).send(text)]);
+    await clock.pass(31_000);
+    return sent.then(([, { received }]) => received);
+  };
+  expect(await say("before")).toBe(true);
+  ann.block(bob.id);
+  expect(await say("meanwhile")).toBe(false);
+  await expect(ann.direct(bob.id).send("x")).rejects.toMatchObject({ code: "refused" });
+  expect(() => ann.block("bob")).toThrow("not a user key");
+  ann.unblock(bob.id);
+  expect(await say("after")).toBe(true);
+  expect([texts(anns), heard]).toEqual([
+    ["before", "after"],
+    ["before", "after"],
+  ]);
+  expect(ann.stats()).toMatchObject({ ignored: 1 });
+});
+
+test("another name is that of the next message", async () => {
+  const server = await TestServer.start();
+  const [ann, bob] = [await connect(server, undefined, { name: "ann" }), await connect(server, undefined)];
+  const bobs = inbox(bob);
+  await ann.direct(bob.id).send("one");
+  ann.speakAs("dora");
+  await ann.direct(bob.id).send("two");
+  expect(bobs.map(({ name }) => name)).toEqual(["ann", "dora"]);
+});
+
 test("what came before anybody read waits for the first reader", async () => {
   const server = await TestServer.start();
   const [ann, bob] = [await connect(server, undefined), await connect(server, undefined)];

@@ -130,6 +130,8 @@ test("a member whom the change did not reach asks for it", async () => {
   const bobs = await bob.joinPrivate(await garden.invite());
   const items = heard(bobs);
   await during(clock, garden.send("one"));
+  // Who has no list asks for it, and is still heard of for half a minute.
+  await clock.pass(30_000);
   // Nobody is found while the change is told.
   server.answer = ({ kind }) =>
     kind.is === "lookup" ? { is: "found", value: { bundles: [], complete: true } } : undefined;
@@ -221,6 +223,39 @@ test("where whoever has the link is a member, nobody who asks is answered", asyn
   // Whoever made it tells it again.
   await clock.pass(20_000);
   expect(bobs.generation).toBe(1);
+});
+
+test("who comes back to a channel that was written down asks for what was missed", async () => {
+  const { server, clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const garden = await ann.createPrivate("garden", {
+    members: [bob.id, eve.id],
+    servers: ["tcp://chat.example:8545"],
+  });
+  const bobs = await bob.joinPrivate(await garden.invite(), { members: (await garden.list()) ?? [] });
+  const saved = await bobs.saved();
+  await bobs.leave();
+  server.answer = ({ kind }) =>
+    kind.is === "lookup" ? { is: "found", value: { bundles: [], complete: true } } : undefined;
+  await during(clock, garden.remove([eve.id]), 5_000);
+  server.answer = () => undefined;
+  const back = await bob.restorePrivate(saved);
+  expect([back.name, back.generation, await back.list()]).toEqual(["#garden", 0, await bobs.list()]);
+  // Ann tells it again only later: this comes because bob asks.
+  await clock.pass(2_000);
+  expect([back.generation, await back.list()]).toEqual([1, [ann.id, bob.id]]);
+  expect((await back.saved()).split("\n").map((line) => line.split(" ")[0])).toEqual([
+    "dchat-channel-1",
+    "name",
+    "server",
+    "generation",
+    "since",
+    "members",
+    "",
+  ]);
+  for (const wrong of ["", "dchat-channel-1\nname garden\n", saved.replace("channel-1", "channel-2")]) {
+    await expect(bob.restorePrivate(wrong)).rejects.toThrow("not a saved private channel");
+  }
 });
 
 test("an hour later the same people still talk, and an old invitation opens the new hour", async () => {
