@@ -19,16 +19,28 @@ pub(crate) struct Unsealed;
 /// A key, expanded once; wiped on drop. GCM only ever encrypts blocks, so the other half of the key schedule, 240
 /// bytes in each direction of each link, is left out.
 #[derive(Clone)]
-pub(crate) struct Aead(AesGcm<Aes256Enc, U12>);
+pub(crate) struct Aead {
+    cipher: AesGcm<Aes256Enc, U12>,
+    /// For tests that record what was sealed with.
+    #[cfg(test)]
+    key: [u8; 32],
+}
 
 impl Aead {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(AesGcm::new(key.into()))
+        Self {
+            cipher: AesGcm::new(key.into()),
+            #[cfg(test)]
+            key: *key,
+        }
     }
 
     /// Encrypts `text` in place and returns the tag that belongs behind it.
     pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], text: &mut [u8]) -> Result<[u8; TAG], Unsealed> {
-        let tag = self.0.encrypt_inout_detached(&nonce.into(), aad, text.into()).map_err(|_| Unsealed)?;
+        #[cfg(test)]
+        crate::testing::nonces::note(&self.key, &nonce);
+        let tag =
+            self.cipher.encrypt_inout_detached(&nonce.into(), aad, text.into()).map_err(|_| Unsealed)?;
         Ok(tag.into())
     }
 
@@ -43,7 +55,9 @@ impl Aead {
     ) -> Result<&'a mut [u8], Unopened> {
         let (text, tag) = sealed.split_last_chunk_mut::<TAG>().ok_or(Unopened)?;
         let tag = (&*tag).into();
-        self.0.decrypt_inout_detached(&nonce.into(), aad, (&mut *text).into(), tag).map_err(|_| Unopened)?;
+        self.cipher
+            .decrypt_inout_detached(&nonce.into(), aad, (&mut *text).into(), tag)
+            .map_err(|_| Unopened)?;
         Ok(text)
     }
 }

@@ -477,6 +477,50 @@ fn a_full_stream_is_followed_by_another_and_no_nonce_comes_twice() {
     assert_eq!((opened.body.prev_stream, opened.body.prev_seq), (first, 1 << 32));
 }
 
+/// Three members write in turn for days; programs begin anew, and every day one of two rekeys at once is the successor.
+fn no_nonce_twice(posts: usize) {
+    nonces::watch();
+    let (mut group, people) = channel();
+    let (mut rng, mut now, mut written) = (Seeded(99), START, 0);
+    let mut writers = [(); 3].map(|()| Writer::default());
+    while written < posts {
+        for (author, writer) in people.iter().zip(&mut writers) {
+            for entries in [1, 3, 2] {
+                let entries = vec![Entry::text("x"); entries];
+                let draft = writer.write(&mut group, author.user_id(), "", entries, now, &mut rng).unwrap();
+                // Whether it is signed rightly, only its readers ask.
+                draft.finish(Signature::new([7; 64])).unwrap();
+                written += 1;
+            }
+        }
+        now += STEP_MS / 20;
+        if written % 900 == 0 {
+            writers[written / 900 % 3] = Writer::default();
+        }
+        if written % 4_500 == 0 {
+            let members: Vec<UserId> = people.iter().map(Identity::user_id).collect();
+            let mut rekey = || {
+                let place = ("garden", &[][..]);
+                group.rekey(members[0], Some(&members), &[], "", place, now, &mut rng).unwrap().0
+            };
+            let (one, other) = (rekey(), rekey());
+            group = if precedes(&one, &other) { one } else { other };
+        }
+    }
+    assert_eq!(nonces::count(), written);
+}
+
+#[test]
+fn d5_no_post_of_50_000_in_a_private_channel_has_the_nonce_of_another_under_one_key() {
+    no_nonce_twice(50_000);
+}
+
+#[test]
+#[ignore = "takes a minute; the same as the one above, twenty times as long"]
+fn d5_no_post_of_a_million_in_a_private_channel_has_the_nonce_of_another_under_one_key() {
+    no_nonce_twice(1_000_000);
+}
+
 proptest! {
     #[test]
     fn any_flipped_bit_is_refused_and_the_right_post_still_opens(bit in any::<prop::sample::Index>()) {

@@ -83,8 +83,6 @@ impl MessageKey {
 
     pub(super) fn seal(&self, associated: &[u8], plain: &[u8]) -> Result<Vec<u8>, Unsealed> {
         let (key, nonce) = self.cipher();
-        #[cfg(test)]
-        crate::testing::nonces::note(&key, &nonce);
         let mut sealed = Vec::with_capacity(plain.len().saturating_add(TAG));
         sealed.extend_from_slice(plain);
         let tag = Aead::new(&key).seal(nonce, associated, &mut sealed)?;

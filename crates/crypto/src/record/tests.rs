@@ -3,7 +3,7 @@
 use super::*;
 use crate::dh::StaticKey;
 use crate::noise::Noise;
-use crate::testing::{array, hex, vectors};
+use crate::testing::{Seeded, array, hex, nonces, vectors};
 use proptest::prelude::*;
 
 const KEY: [u8; 32] = [7; 32];
@@ -170,6 +170,56 @@ fn what_is_too_short_for_a_tag_is_refused() {
 fn debug_prints_no_key() {
     let (sealer, opener) = pair_at(3);
     assert_eq!(format!("{sealer:?} {opener:?}"), "Sealer { n: 3, .. } Opener { n: 3, .. }");
+}
+
+/// What both ends of a link seal with, after a handshake with keys of its own.
+fn link(rng: &mut Seeded) -> [Sealer; 2] {
+    let mut key = || StaticKey::generate(rng);
+    let (mut ours, mut theirs) =
+        (Noise::xx_initiator(b"", key(), key()), Noise::xx_responder(b"", key(), key()));
+    theirs.read(&ours.write(b"one").unwrap()).unwrap();
+    ours.read(&theirs.write(b"two").unwrap()).unwrap();
+    theirs.read(&ours.write(b"three").unwrap()).unwrap();
+    let (there, back) = ours.split();
+    [Sealer::new(&there), Sealer::new(&back)]
+}
+
+/// Links one after the other, both ways; each second one comes to a change of key.
+fn no_nonce_twice(links: usize, records: u64) {
+    nonces::watch();
+    let (mut rng, mut expected) = (Seeded(5), 0);
+    for number in 0..links {
+        let mut ends = link(&mut rng);
+        // A key and a payload are sealed in each of the messages 2 and 3.
+        expected += 4;
+        if number % 2 == 1 {
+            // Rekeying seals as well, once each way.
+            expected += 2;
+            for sealer in &mut ends {
+                sealer.0.n = REKEY_RECORDS - records / 2;
+            }
+        }
+        // Nobody opens: the other end would make the next key out of the same seal, and no record has its nonce.
+        for _ in 0..records {
+            for sealer in &mut ends {
+                sealed(sealer, b"there and back");
+            }
+            expected += 2;
+        }
+        expected += usize::try_from(records / REKEY_RECORDS).unwrap() * 2;
+    }
+    assert_eq!(nonces::count(), expected);
+}
+
+#[test]
+fn d5_no_record_of_100_000_has_the_nonce_of_another_under_one_key() {
+    no_nonce_twice(50, 1_000);
+}
+
+#[test]
+#[ignore = "takes half a minute; two million records on one link, so that its keys change by themselves"]
+fn d5_no_record_of_two_million_has_the_nonce_of_another_under_one_key() {
+    no_nonce_twice(1, REKEY_RECORDS + 1_000);
 }
 
 proptest! {
