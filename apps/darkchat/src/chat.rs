@@ -1,18 +1,17 @@
 //! `darkchat chat` in line mode: each message printed once as one finished line, for any terminal and any pipe.
 
 mod input;
-mod people;
 mod places;
 
 use crate::args::{Chat as Args, ContactsAction, Global};
 use crate::failure::Failure;
+use crate::people::People;
 use crate::place::Place;
 use crate::{clean, connect, contacts, keep, manual, print};
 use darkchat_client::{Change, Client, Note, Received, State};
 use darkchat_proto::{ChannelName, Code, Invite, UserId, UserName};
 use futures_util::{FutureExt as _, StreamExt as _};
 use input::{COMMANDS, Typed};
-use people::People;
 use places::{Aim, Item, Outcome, Places};
 use std::io::BufRead as _;
 use std::sync::Arc;
@@ -118,7 +117,13 @@ impl Chat {
             None => {}
             Some(Err(problem)) => print::notice(&problem),
             Some(Ok(Typed::Quit)) => return Ok(false),
-            Some(Ok(Typed::Text(text))) => self.say(text),
+            Some(Ok(Typed::Text(text))) => match self.meant_for(&text) {
+                Some(name) => print::notice(&format!(
+                    "not sent: /msg {0} TEXT tells {0} alone; begin with a space to say it here",
+                    clean::text(&name)
+                )),
+                None => self.say(text),
+            },
             Some(Ok(Typed::Join(channel, name))) => self.join(channel, name),
             Some(Ok(Typed::Enter(invite, name))) => self.places.enter(*invite, name),
             Some(Ok(Typed::Create(name))) => self.places.create(name),
@@ -161,6 +166,14 @@ impl Chat {
     fn whom(&mut self, failed: &str, whom: &str) -> Option<UserId> {
         let found = self.people.refresh(&self.client).and_then(|()| self.people.find(whom));
         found.map_err(|error| print::notice(&format!("{failed}: {}", clean::text(&error.to_string())))).ok()
+    }
+
+    /// The contact for whom alone a line is meant, as it looks: without a slash `private` takes keys only, and what
+    /// was to be told to one person must not go to a channel.
+    fn meant_for(&self, line: &str) -> Option<String> {
+        let (name, text) = line.strip_prefix("private ")?.trim_start().split_once(char::is_whitespace)?;
+        let is_contact = !text.trim().is_empty() && self.people.knows(name);
+        is_contact.then(|| name.to_owned())
     }
 
     fn tell(&mut self, whom: &str, text: String) {

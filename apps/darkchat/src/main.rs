@@ -12,6 +12,7 @@ mod format;
 mod id;
 mod keep;
 mod manual;
+mod people;
 mod place;
 mod print;
 mod recv;
@@ -20,8 +21,19 @@ mod send;
 use args::{Cli, Color, Command, IdAction};
 use clap::Parser as _;
 use failure::Failure;
+use std::alloc::System;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes whatever is freed. Secrets wipe themselves where they end; moving them, and the buffers in which rekeys and
+/// invitations come and go, leaves copies that no destructor knows of.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// How long the end waits for threads: none works any more, and one that waits for standard input cannot be woken.
+const LAST_THREADS: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
@@ -57,8 +69,8 @@ fn on_runtime(global: &args::Global, command: Command) -> Result<(), Failure> {
             _ = terminate.recv() => Err(Failure::Signal(SignalKind::terminate().as_raw_value())),
         }
     });
-    // The thread that reads standard input cannot be woken; it ends with the process.
-    runtime.shutdown_background();
+    // Threads that have ended leave no stack behind, on which something may stand that they worked with.
+    runtime.shutdown_timeout(LAST_THREADS);
     done
 }
 

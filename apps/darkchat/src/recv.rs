@@ -2,9 +2,10 @@
 
 use crate::args::{Global, Recv};
 use crate::failure::{Failure, What};
+use crate::people::People;
 use crate::place::Place;
 use crate::print::{self, Json};
-use crate::{clean, connect, keep};
+use crate::{connect, keep};
 use darkchat_client::{Channel, DirectMessage, Message, Received, State};
 use darkchat_proto::UserId;
 use futures_util::StreamExt as _;
@@ -66,12 +67,14 @@ async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
         items.push(client.inbox().map(Item::Direct).boxed());
     }
     let own = client.id();
+    let mut people = People::new()?;
+    people.refresh(&client)?;
     let mut left = args.count;
     while let Some(item) = items.next().await {
         let printed = match item {
             Item::State(state) => changed(args, &state)?,
-            Item::Received(place, received) => show(args, &place, &received)?,
-            Item::Direct(received) => show_direct(args, &received, own)?,
+            Item::Received(place, received) => show(args, &people, &place, &received)?,
+            Item::Direct(received) => show_direct(args, &people, &received, own)?,
         };
         left = left.map(|left| left.saturating_sub(u64::from(printed)));
         if left == Some(0) {
@@ -103,7 +106,7 @@ fn changed(args: &Recv, state: &State) -> Result<bool, Failure> {
 }
 
 /// Whether a message was printed.
-fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool, Failure> {
+fn show(args: &Recv, people: &People, place: &Place, received: &Received<Message>) -> Result<bool, Failure> {
     match received {
         Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
         Received::Message(message) => {
@@ -111,9 +114,10 @@ fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool
                 (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::message(message))?,
-                (None, false, false) => print::out(
-                    print::line(message, &clean::name(message.name.as_str(), &message.from)).as_bytes(),
-                )?,
+                (None, false, false) => {
+                    let author = people.shown(message.name.as_str(), &message.from);
+                    print::out(print::line(message, &author).as_bytes())?;
+                }
             }
             return Ok(true);
         }
@@ -125,10 +129,16 @@ fn show(args: &Recv, place: &Place, received: &Received<Message>) -> Result<bool
 }
 
 /// Whether a direct message was printed.
-fn show_direct(args: &Recv, received: &Received<DirectMessage>, own: UserId) -> Result<bool, Failure> {
+fn show_direct(
+    args: &Recv,
+    people: &People,
+    received: &Received<DirectMessage>,
+    own: UserId,
+) -> Result<bool, Failure> {
     match received {
         Received::Message(message) if !(args.dm || args.all) => {
-            print::notice(&format!("a direct message of ~{} came; --all shows them", message.from.mark()));
+            let from = people.shown("", &message.from);
+            print::notice(&format!("a direct message of {from} came; --all shows them"));
         }
         Received::Message(message) if args.from.is_some_and(|from| from != message.from) => return Ok(false),
         Received::Message(message) => {
@@ -137,8 +147,8 @@ fn show_direct(args: &Recv, received: &Received<DirectMessage>, own: UserId) -> 
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::direct(message, own))?,
                 (None, false, false) => {
-                    let author = clean::name(message.name.as_str(), &message.from);
-                    let to = (message.to != own).then(|| clean::name("", &message.to));
+                    let author = people.shown(message.name.as_str(), &message.from);
+                    let to = (message.to != own).then(|| people.shown("", &message.to));
                     print::out(print::direct_line(message, &author, to.as_deref()).as_bytes())?;
                 }
             }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Kind, Program, Server};
+use common::{Folder, Kind, Program, Server, until};
 use std::process::{Command, Output};
 
 struct Person(Folder);
@@ -169,5 +169,38 @@ fn what_was_meant_for_somebody_unknown_is_not_said_in_the_channel() {
     for program in [&mut ann_chat, &mut bob_chat] {
         program.say("/quit");
         assert_eq!(program.code(), 0);
+    }
+}
+
+#[test]
+fn recv_calls_contacts_by_the_users_own_names_and_programs_get_the_claim() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let ((ann, _), (bob, bobs)) = (Person::new(), Person::new());
+    ann.says(&["contacts", "add", "robert", &bobs]);
+    let listen = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
+        command.args(["--server", server.any(), "recv", "-c", "lobby"]).args(more);
+        Program::start(command.env("DARKCHAT_HOME", ann.0.path()))
+    };
+    let (lines, objects) = (listen(&[]), listen(&["--json"]));
+    let say = ["--server", server.any(), "--name", "bobby", "send", "--json", "-c", "lobby", "good morning"];
+    until("both listen", || bob.says(&say).contains("\"local\":2"));
+    assert!(lines.out.until(&["good morning"]).contains(" #lobby robert: good morning"));
+    assert!(objects.out.until(&["good morning"]).contains("\"name\":\"bobby\""));
+}
+
+#[test]
+fn what_is_meant_for_a_contact_alone_does_not_go_to_the_channel_for_want_of_a_slash() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let ((ann, _), (bob, bobs)) = (Person::new(), Person::new());
+    ann.says(&["contacts", "add", "bob", &bobs]);
+    let heard = bob.chat(&server, "bob");
+    let mut chat = ann.chat(&server, "ann");
+    chat.say("private bob between you and me");
+    chat.err.until(&["-- not sent: /msg bob TEXT tells bob alone; begin with a space to say it here"]);
+    for text in ["private party tonight", " private bob is no officer"] {
+        chat.say(text);
+        let line = heard.out.until(&["private"]);
+        assert!(line.trim_end().ends_with(text), "{line}");
     }
 }

@@ -7,7 +7,6 @@ mod common;
 use common::{Folder, Kind, Program, Server};
 use serde_json::Value;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 /// A user with a key file, which several programs may use at once: each is a device.
 struct User {
@@ -73,19 +72,16 @@ fn a_direct_message_arrives_and_the_sender_knows() {
 }
 
 #[test]
-fn a_key_that_is_nowhere_is_told_within_two_seconds_with_exit_code_4() {
+fn a_key_that_is_nowhere_is_told_with_exit_code_4() {
     let one = Server::start(Kind::Tcp, &[]);
     let two = Server::start(Kind::Tcp, &["--connect", &one.peers]);
     let (ann, nobody) = (User::new(), User::new());
-    let begun = Instant::now();
     let out = ann.send(two.any(), &nobody.key, &["anybody?"]);
-    let took = begun.elapsed();
     assert_eq!(out.status.code(), Some(4));
     let stderr = String::from_utf8(out.stderr).unwrap();
     let error: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!((&error["type"], &error["code"]), (&"error".into(), &"not-here".into()));
-    // The program starts and connects within that as well, on a loaded machine.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // That it takes no more than 2 s is shown where time is virtual, in the simulator.
 }
 
 #[test]

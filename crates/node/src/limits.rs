@@ -69,7 +69,8 @@ pub struct ClientBudgets {
     pub lookups: Rate,
     /// Packets of direct messages; counted by the node.
     pub packets: Rate,
-    /// Those among them that begin a handshake; counted by the node.
+    /// Those among them that begin a handshake; counted by the node. At once as many as a change of a full private
+    /// channel needs, whose 255 other members are told one by one.
     pub calls: Rate,
 }
 
@@ -85,7 +86,7 @@ impl ClientBudgets {
             joins: Rate::of(profile, 500, 16_384),
             lookups: Rate::of(profile, 5, 20),
             packets: Rate::of(profile, 20, 100),
-            calls: Rate::of(profile, 1, 10),
+            calls: Rate::of(profile, 1, 300),
         }
     }
 }

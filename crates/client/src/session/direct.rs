@@ -193,6 +193,14 @@ impl Direct {
     /// Remembers whose session it is, and keeps their number within its bounds.
     fn enter_session(&mut self, id: DirectId, party: Party) {
         self.sessions.insert(id, party);
+        while self.standing().count() > SESSIONS {
+            let others = self.standing().filter(|(_, _, other)| *other != id);
+            let Some((_, party, oldest)) = others.min_by_key(|(heard, ..)| *heard) else { return };
+            self.sessions.remove(&oldest);
+            if let Some(device) = self.device_mut(party) {
+                device.sessions.retain(|session| session.ratchet.id() != oldest);
+            }
+        }
         if self.sessions.len() <= SESSIONS + HALF_OPEN {
             return;
         }
@@ -205,17 +213,16 @@ impl Direct {
         };
         let peers = &self.peers;
         self.sessions.retain(|id, party| live(id, party, peers));
-        if self.sessions.len() > SESSIONS + HALF_OPEN {
-            let heard = |party: &Party| self.device(*party).and_then(|device| device.heard);
-            let oldest =
-                self.sessions.iter().filter(|(other, _)| **other != id).min_by_key(|(_, party)| heard(party));
-            let Some((oldest, party)) = oldest.map(|(id, party)| (*id, *party)) else { return };
-            self.sessions.remove(&oldest);
-            if let Some(device) = self.device_mut(party) {
-                device.sessions.retain(|session| session.ratchet.id() != oldest);
-                device.answered.retain(|answered| answered.half.id() != oldest);
-            }
-        }
+    }
+
+    /// All sessions that stand, each with when something of it opened last.
+    fn standing(&self) -> impl Iterator<Item = (Time, Party, DirectId)> {
+        self.peers.iter().flat_map(|(user, peer)| {
+            peer.devices.iter().flat_map(|(device, one)| {
+                let party = Party { user: *user, device: *device };
+                one.sessions.iter().map(move |session| (session.heard, party, session.ratchet.id()))
+            })
+        })
     }
 
     /// Of the answered calls, all but the newest 64 are given up.

@@ -1,8 +1,9 @@
 //! Every async function of the client, dropped half way.
 
 use super::*;
-use darkchat_client::State;
+use darkchat_client::{Change, Charter, Note, Private, State};
 use darkchat_proto::Code;
+use futures_util::StreamExt as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -124,4 +125,86 @@ async fn a_dropped_wait_for_a_change_loses_no_change() {
     assert!(drop_after(3, state.changed()).await.is_none());
     client.close().await;
     assert_eq!(state.changed().await, Some(State::Closed { why: Code::Ok }));
+}
+
+fn private(channel: &Channel) -> Private {
+    channel.private().expect("a private channel")
+}
+
+/// Waits until a private channel has come to this generation.
+async fn generation(private: &mut Private, number: u32) {
+    let there = async { while private.view().generation < number && private.changed().await {} };
+    tokio::time::timeout(PATIENCE, there).await.expect("changed in time");
+    assert_eq!(private.view().generation, number);
+}
+
+#[tokio::test]
+async fn a_dropped_way_into_a_private_channel_is_undone() {
+    let memory = Memory::default();
+    let station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let garden =
+        ann.create_private("garden".parse().expect("a name"), Charter::default()).await.expect("made");
+    let (invite, saved) = (private(&garden).invite(), private(&garden).saved());
+    for polls in 0..30 {
+        let made = bob.create_private("hedge".parse().expect("a name"), Charter::default());
+        drop(drop_after(polls, made).await);
+        drop(drop_after(polls, bob.join_private(invite.clone(), None)).await);
+        drop(drop_after(polls, bob.restore_private(saved.clone())).await);
+    }
+    // Frames of one link are processed in order: what comes last shows that the rest is done.
+    let last = join(&bob, "last").await;
+    last.send("done").await.expect("taken");
+    assert_eq!(station.channels().len(), 2, "the garden and the last");
+    let mut bobs = bob.join_private(invite, None).await.expect("entered");
+    garden.send("there you are").await.expect("taken");
+    assert_eq!(text(&mut bobs).await, "there you are");
+}
+
+#[tokio::test]
+async fn a_dropped_change_of_a_private_channel_is_made_once_it_was_polled() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let charter = Charter { members: Some(Vec::new()), ..Charter::default() };
+    let garden = ann.create_private("garden".parse().expect("a name"), charter).await.expect("made");
+    let mut private = private(&garden);
+    let wishes = private.clone();
+    drop(wishes.rekey("never polled"));
+    assert!(drop_after(1, wishes.rekey("a leak")).await.is_none());
+    generation(&mut private, 1).await;
+    assert!(drop_after(1, wishes.add([bob.id()])).await.is_none());
+    generation(&mut private, 2).await;
+    assert!(drop_after(1, wishes.remove([bob.id()], "left")).await.is_none());
+    generation(&mut private, 3).await;
+    assert!(drop_after(1, wishes.change(Change::default())).await.is_none());
+    generation(&mut private, 4).await;
+}
+
+#[tokio::test]
+async fn a_dropped_offer_arrives_and_a_dropped_wait_for_news_of_a_private_channel_loses_none() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let garden =
+        ann.create_private("garden".parse().expect("a name"), Charter::default()).await.expect("made");
+    let mut private = private(&garden);
+    let mut notes = bob.notes();
+    assert!(drop_after(1, private.offer(bob.id())).await.is_none());
+    let invited = async {
+        loop {
+            if let Some(Note::Invited { from, .. }) = notes.next().await {
+                return from;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, invited).await.expect("invited in time"), ann.id());
+    private.rekey("a leak").await.expect("changed");
+    for polls in 0..3 {
+        let _either = drop_after(polls, private.changed()).await;
+    }
+    generation(&mut private, 1).await;
+    assert!(drop_after(3, private.changed()).await.is_none(), "nothing is news twice");
+    private.rekey("another").await.expect("changed");
+    assert!(tokio::time::timeout(PATIENCE, private.changed()).await.expect("told in time"));
 }

@@ -130,6 +130,20 @@ fn members_read_each_other_and_each_hour_has_a_stream_of_its_own() {
 }
 
 #[test]
+fn a_channel_says_what_it_is() {
+    let (mut group, people) = channel();
+    assert_eq!((group.step(), group.start_ms(), group.generation()), (0, START, 0));
+    assert_eq!(group.admins(), [people[0].user_id()]);
+    assert!(group.is_listed());
+    group.advance(START + 3 * STEP_MS + OVERLAP_MS).unwrap();
+    assert_eq!((group.step(), group.start_ms()), (3, START));
+    let admins: Vec<UserId> = people.iter().map(Identity::user_id).collect();
+    let open = Group::create(network(), admins.clone(), None, START + 7, &mut Seeded(1)).unwrap();
+    assert_eq!((open.admins(), open.is_listed(), open.start_ms()), (&*admins, false, START + 7));
+    assert!(open.members().is_none());
+}
+
+#[test]
 fn a_step_is_accepted_for_its_hour_and_five_minutes_around_it() {
     let (mut alices, [alice, ..]) = channel();
     let now = START + 2 * STEP_MS;

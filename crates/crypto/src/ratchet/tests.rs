@@ -158,6 +158,23 @@ fn d8_a_jump_of_512_is_made_and_one_of_513_refused_without_deriving_a_key() {
 }
 
 #[test]
+fn a_new_chain_that_says_less_of_the_old_one_than_has_come_skips_nothing() {
+    let (mut alice, mut bob, mut rng) = talking(13);
+    for _ in 0..3 {
+        let packet = alice.seal(NOW, b"x").unwrap();
+        open(&mut bob, &packet, &mut rng).unwrap();
+    }
+    let received = bob.receiving.as_ref().unwrap().number();
+    assert_eq!(received, 3);
+    let key = *StaticKey::generate(&mut rng).public();
+    for (previous, skipped) in [(0, 0), (2, 0), (3, 0), (4, 1), (5, 2)] {
+        let head = DirectHead { session: bob.id(), dh: key, previous, number: 0 };
+        let plan = bob.session.plan(Some(&bob.theirs), bob.receiving.as_ref(), &head).unwrap();
+        assert_eq!(plan.skipped_before.len(), skipped, "{previous}");
+    }
+}
+
+#[test]
 fn d8_1024_skipped_keys_are_kept_and_the_oldest_go() {
     let (mut alice, mut bob, mut rng) = talking(4);
     let mut sent = Vec::new();
@@ -217,7 +234,7 @@ fn counters_fail_closed_before_they_wrap() {
 #[test]
 fn a_new_handshake_is_due_after_1000_messages_an_hour_unanswered_or_a_day() {
     let (mut alice, ..) = talking(7);
-    let (hour, day) = (NOW + RENEW_SILENCE, NOW + RENEW_AGE);
+    let (hour, day) = (NOW + Duration::from_secs(3_600), NOW + Duration::from_secs(86_400));
     assert!(!alice.is_due(hour), "who says nothing waits for nothing");
     for _ in 0..RENEW_MESSAGES {
         assert!(!alice.is_due(NOW));

@@ -15,7 +15,7 @@ pub(super) const TRIES: u32 = 3;
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// How long a content waits for a link, a lookup or a call before it first leaves.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The same for what private channels say: 255 calls at one a second.
+/// The same for what private channels say: 255 lookups at five a second take a minute, and a link may be lost meanwhile.
 const PATIENCE_CONTROL: Duration = Duration::from_secs(600);
 /// How often a server may say that a device is not where its bundle says, before that is believed.
 const BOUNCES: u32 = 2;

@@ -144,6 +144,12 @@ impl OwnDevice {
         self.keys.len()
     }
 
+    /// How many bundles of them calls may name.
+    #[cfg(test)]
+    pub(super) fn bundles(&self) -> usize {
+        self.keys.iter().map(|own| own.bundles.len()).sum()
+    }
+
     /// When [`expire`](Self::expire) has something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
         let keys = self.keys.iter().filter_map(|own| match own.replaced {

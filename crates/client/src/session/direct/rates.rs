@@ -25,7 +25,7 @@ impl Rates {
         let share = |public: u64| posts.saturating_mul(public).saturating_mul(9) / (PUBLIC_POSTS * 10);
         Self {
             packets: Bucket::new(share(20), share(100), now),
-            calls: Bucket::new(share(1), share(10), now),
+            calls: Bucket::new(share(1), share(300), now),
             lookups: Bucket::new(share(5), share(20), now),
             read: Bucket::new(CALLS_READ.0, CALLS_READ.1, now),
         }
@@ -59,19 +59,40 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use darkchat_proto::limits::MAX_MEMBERS;
 
     #[test]
     fn a_client_keeps_to_nine_tenths_of_the_servers_budgets_in_every_profile() {
-        for (posts, packets, calls, lookups) in [(0, 90, 9, 18), (20, 90, 9, 18), (2_000, 9_000, 900, 1_800)]
+        // Calls are packets: at once there are no more of them.
+        for (posts, packets, calls, lookups) in
+            [(0, 90, 90, 18), (20, 90, 90, 18), (2_000, 9_000, 9_000, 1_800)]
         {
             let count = |take: fn(&mut Rates) -> bool| {
                 let mut rates = Rates::new(posts, Time::ZERO);
-                (0..20_000).take_while(|_| take(&mut rates)).count()
+                (0..30_000).take_while(|_| take(&mut rates)).count()
             };
             assert_eq!(count(|rates| rates.packet(Time::ZERO).is_ok()), packets);
             assert_eq!(count(|rates| rates.call(Time::ZERO).is_ok()), calls);
             assert_eq!(count(|rates| rates.lookup(Time::ZERO).is_ok()), lookups);
         }
+    }
+
+    /// What a rekey asks of the server for each member whom nothing was said to before: a lookup, a call, a message.
+    #[test]
+    fn in_the_public_profile_all_other_members_of_a_full_channel_are_told_of_a_rekey_within_a_minute() {
+        let (mut rates, mut last) = (Rates::new(0, Time::ZERO), Time::ZERO);
+        let mut wait = |take: &mut dyn FnMut(Time) -> Result<(), Time>| {
+            while let Err(at) = take(last) {
+                last = at;
+            }
+            last
+        };
+        for _ in 1..MAX_MEMBERS {
+            wait(&mut |now| rates.lookup(now));
+            wait(&mut |now| rates.call(now));
+            wait(&mut |now| rates.packet(now));
+        }
+        assert!(last <= Time::from_millis(60_000), "{last:?}");
     }
 
     #[test]
@@ -84,8 +105,17 @@ mod tests {
     #[test]
     fn what_does_not_fit_says_when_it_will() {
         let mut rates = Rates::new(0, Time::ZERO);
-        while rates.call(Time::ZERO).is_ok() {}
-        let at = rates.call(Time::ZERO).unwrap_err();
-        assert!(at > Time::ZERO && rates.call(at).is_ok());
+        let (mut now, mut calls) = (Time::ZERO, 0);
+        // As fast as packets may go, until the calls of a full channel are used up.
+        while now < Time::from_millis(30_000) {
+            match rates.call(now) {
+                Ok(()) => calls += 1,
+                Err(at) => {
+                    assert!(at > now);
+                    now = at;
+                }
+            }
+        }
+        assert!((270..=300).contains(&calls), "{calls}");
     }
 }

@@ -4,4 +4,5 @@ mod bounds;
 mod chaos;
 mod stolen;
 mod stories;
+mod tables;
 mod world;

@@ -107,3 +107,78 @@ impl Tails {
         self.ends.first().map(|end| end.at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_crypto::group::{Group, STEP_MS, Writer};
+    use darkchat_crypto::{Identity, SeededRng};
+    use darkchat_proto::{Entry, Network};
+
+    const WALL: u64 = 1_800_000_000_000;
+
+    fn author(number: usize) -> Identity {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&number.to_be_bytes());
+        Identity::from_seed(seed)
+    }
+
+    /// A channel in which everybody with the invitation may write, and what was heard there.
+    struct Hearing {
+        group: Group,
+        rng: SeededRng,
+        tails: Tails,
+    }
+
+    impl Hearing {
+        fn new() -> Self {
+            let mut rng = SeededRng::new([1; 32]);
+            let admins = vec![author(0).user_id()];
+            let group = Group::create(Network::default(), admins, None, WALL, &mut rng).unwrap();
+            Self { group, rng, tails: Tails::default() }
+        }
+
+        /// Somebody says something in this hour: in the first post of a stream.
+        fn hear(&mut self, writer: &mut Writer, number: usize, hour: u64) -> bool {
+            let (author, now_ms) = (author(number), WALL + hour * STEP_MS);
+            let entries = vec![Entry::text("x")];
+            let draft =
+                writer.write(&mut self.group, author.user_id(), "", entries, now_ms, &mut self.rng).unwrap();
+            let signature = author.sign(draft.request());
+            let sealed = draft.finish(signature).unwrap();
+            let post = self.group.open(&sealed, now_ms).unwrap();
+            self.tails.heard(Time::from_millis(hour), self.group.channel(), &post)
+        }
+    }
+
+    #[test]
+    fn as_many_authors_as_may_be_members_are_remembered_and_who_wrote_longest_ago_goes() {
+        let mut hearing = Hearing::new();
+        for number in 0..AUTHORS {
+            hearing.hear(&mut Writer::default(), number, u64::from(number > 0));
+        }
+        hearing.hear(&mut Writer::default(), AUTHORS, 1);
+        assert_eq!(hearing.tails.authors().count(), AUTHORS);
+        let known = |number: usize| hearing.tails.authors().any(|user| *user == author(number).user_id());
+        assert!(!known(0) && known(1) && known(AUTHORS));
+    }
+
+    #[test]
+    fn four_streams_of_an_author_are_remembered_and_256_ends_are_waited_for() {
+        let (mut hearing, mut follows) = (Hearing::new(), 0);
+        for number in 0..30 {
+            let mut writer = Writer::default();
+            for hour in 0..12 {
+                // The clock of all goes on together; who is late opens nothing, so each author has its own hours.
+                follows += usize::from(hearing.hear(&mut writer, number, 12 * number as u64 + hour));
+            }
+            let (_, tails) = &hearing.tails.authors[&author(number).user_id()];
+            assert_eq!(tails.len(), STREAMS);
+        }
+        assert_eq!(follows, 30 * 11, "each stream but the first follows one that was heard");
+        assert_eq!(hearing.tails.ends.len(), ENDS);
+        let all = Time::from_millis(10_000_000);
+        while hearing.tails.missing(all).is_some() {}
+        assert_eq!(hearing.tails.deadline(), None);
+    }
+}

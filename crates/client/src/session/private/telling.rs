@@ -262,3 +262,20 @@ fn round(private: &mut Private, now: Time, errands: &super::Errands, out: &mut V
     let wait = first.saturating_mul(1 << rounds.min(16)).min(most);
     private.tell_at = waits.then(|| (now + wait, rounds.saturating_add(1)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_are_asked_one_after_the_other_and_nobody_twice() {
+        let mut asking = Asking::default();
+        let users = (0..20).chain(0..20).map(|number| UserId::new([number; 32]));
+        asking.begin(Time::ZERO, users);
+        let mut asked = Vec::new();
+        while let Some(at) = asking.deadline() {
+            asked.extend(asking.due(at));
+        }
+        assert_eq!(asked, (0..8).map(|number| UserId::new([number; 32])).collect::<Vec<_>>());
+    }
+}

@@ -67,6 +67,10 @@ impl People {
         who
     }
 
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
     pub(super) fn give(&mut self, who: usize, input: Input) {
         let now = self.now;
         self.all[who].session.handle(now, input);

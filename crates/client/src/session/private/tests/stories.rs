@@ -1,8 +1,8 @@
 //! What people live through in a private channel.
 
 use super::people::{HOUR, MINUTE, People};
-use crate::session::{Change, Charter, Event, Failure, Input, PrivateError, SavedChannel, Ticket};
-use darkchat_proto::UserId;
+use crate::session::{Change, Charter, Event, Failure, Input, Output, PrivateError, SavedChannel, Ticket};
+use darkchat_proto::{Time, UserId};
 use std::time::Duration;
 
 fn listed(people: &People, who: &[usize]) -> Charter {
@@ -277,6 +277,62 @@ fn sixty_four_private_channels_and_no_more() {
     assert!(failed);
     people.leave(0, channels.pop().unwrap());
     people.create(0, Charter::default());
+}
+
+#[test]
+fn eight_rekeys_that_lead_on_from_the_unknown_wait_and_the_first_goes() {
+    let mut people = People::new(3);
+    let garden = people.create(0, Charter::default());
+    let hedge = people.create(2, Charter::default());
+    people.enter(1, (0, garden));
+    for _ in 0..20 {
+        people.change(2, hedge, Change::default());
+        let line = &people.all[2].session.private.channels[&hedge].line;
+        let rekey = line.current().unwrap().rekeys.values().next().unwrap().clone();
+        let stranger = people.all[2].id();
+        people.control(1, stranger, darkchat_proto::GroupControl::Rekey(rekey));
+        assert!(people.all[1].session.private.orphans.len() <= 8);
+    }
+    assert_eq!(people.all[1].session.private.orphans.len(), 8);
+}
+
+#[test]
+fn sixty_four_changes_wait_for_signatures_and_no_more() {
+    let mut people = People::new(1);
+    let garden = people.create(0, Charter::default());
+    let session = &mut people.all[0].session;
+    for number in 0..100 {
+        session.change(Time::ZERO, Ticket(number), garden, &Change::default());
+    }
+    assert_eq!(session.private.proposals.len(), 64);
+    let told = std::iter::from_fn(|| session.poll());
+    let refused = told.filter(|output| matches!(output, Output::Event(Event::ChangeFailed { .. })));
+    assert_eq!(refused.count(), 36);
+}
+
+#[test]
+fn a_member_is_answered_once_in_ten_seconds_and_256_are_remembered() {
+    let mut people = People::new(2);
+    let charter = listed(&people, &[1]);
+    let garden = people.create(0, charter);
+    people.enter(1, (0, garden));
+    let (bob, now) = (people.all[1].id(), people.now());
+    let old = people.all[0].session.private.channels[&garden].line.tip();
+    people.change(0, garden, Change::default());
+    let session = &mut people.all[0].session;
+    let fill = |session: &mut crate::session::Session, at: Time| {
+        let private = session.private.channels.get_mut(&garden).unwrap();
+        private.answered = (0..=255).map(|number| (UserId::new([number; 32]), at)).collect();
+    };
+    fill(session, now);
+    session.control_received(now, bob, darkchat_proto::GroupControl::Ask(old));
+    let answered = |session: &crate::session::Session| session.private.channels[&garden].answered.clone();
+    assert!(!answered(session).contains_key(&bob) && answered(session).len() == 256, "no room for bob yet");
+    let later = now + Duration::from_secs(10);
+    session.control_received(later, bob, darkchat_proto::GroupControl::Ask(old));
+    assert!(answered(session).len() <= 256);
+    session.control_received(later, bob, darkchat_proto::GroupControl::Ask(old));
+    assert_eq!(answered(session).keys().collect::<Vec<_>>(), [&bob], "the others' time is over");
 }
 
 #[test]

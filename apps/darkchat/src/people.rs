@@ -1,4 +1,4 @@
-//! The people that the user of a chat knows: whom a name means, how somebody is shown, and who is not heard.
+//! The people that the user knows: whom a name means, how somebody is shown, and who is not heard.
 
 use crate::failure::{Failure, What};
 use crate::{clean, contacts};
@@ -53,6 +53,11 @@ impl People {
             (None, Ok(user)) => Ok(user),
             _ => Ok(self.book()?.find(whom)?.user),
         }
+    }
+
+    /// Whether a contact is called that, as they were read last.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.names.values().any(|known| known == name)
     }
 
     /// The name that the user gave to this key; a stranger's claim and its mark otherwise.
