@@ -177,6 +177,11 @@ mod tests {
     }
 
     #[test]
+    fn the_times_are_those_of_the_protocol() {
+        assert_eq!((LIFE_MS, ROTATE_MS, KEEP_MS, CLOCK_MS), (86_400_000, 43_200_000, 600_000, 300_000));
+    }
+
+    #[test]
     fn a_life_over_24_h_or_backwards_is_stale_whatever_the_time() {
         for (from, to) in [(NOW, NOW + LIFE_MS + 1), (NOW, NOW - 1), (0, u64::MAX), (u64::MAX, 0)] {
             let odd = Bundle { not_before_ms: from, not_after_ms: to, ..bundle() };

@@ -144,6 +144,26 @@ fn a_channel_says_what_it_is() {
 }
 
 #[test]
+fn a_year_is_made_up_for_and_no_hour_more() {
+    let (group, _) = channel();
+    let year = START + OVERLAP_MS + u64::from(MAX_JUMP) * STEP_MS;
+    assert_eq!(joined_at(&group, year).step(), 8_784);
+    let late = Group::of_invite(&network(), &group.invite("garden", &[]), year + STEP_MS);
+    assert_eq!(late.map(drop), Err(GroupError::TooOld { steps: 8_785 }));
+}
+
+#[test]
+fn a_draft_prints_where_it_stands_and_no_word_of_it() {
+    let (mut group, [alice, ..]) = channel();
+    let entries = vec![Entry::text("psst")];
+    let draft =
+        Writer::default().write(&mut group, alice.user_id(), "", entries, START, &mut Seeded(3)).unwrap();
+    let printed = format!("{draft:?}");
+    assert!(printed.starts_with("Draft {") && printed.contains("seq: 1"), "{printed}");
+    assert!(!printed.contains("psst") && !printed.contains("key"), "{printed}");
+}
+
+#[test]
 fn a_step_is_accepted_for_its_hour_and_five_minutes_around_it() {
     let (mut alices, [alice, ..]) = channel();
     let now = START + 2 * STEP_MS;
@@ -445,6 +465,9 @@ fn a_post_keeps_to_its_bounds_and_a_refused_one_uses_no_number() {
     assert_eq!(write(vec![Entry::text("x"); 65], ""), Err(WriteError::Entries { len: 65 }));
     assert_eq!(write(data(MAX_PAYLOAD + 1), ""), Err(WriteError::TooLong));
     assert_eq!(write(data(1), &"n".repeat(49)), Err(WriteError::TooLong));
+    let mut long = data(MAX_PAYLOAD);
+    long[0].content_type = "t".repeat(5_000);
+    assert_eq!(write(long, ""), Err(WriteError::TooLong), "more than a server would carry");
     assert_eq!(write(data(MAX_PAYLOAD), &"n".repeat(48)), Ok(1));
     assert_eq!(write(vec![Entry::text("x"); 64], ""), Ok(2));
     assert_eq!(write(data(1), ""), Ok(66));
