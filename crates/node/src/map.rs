@@ -5,7 +5,7 @@ mod graph;
 use crate::interest::Interest;
 use bytes::Bytes;
 use darkchat_crypto::Verified;
-use darkchat_proto::limits::MAX_RECORD;
+use darkchat_proto::limits::{MAX_DST, MAX_RECORD};
 use darkchat_proto::{Have, RecordFlags, RouterId, ServerId, ServerRecord, Signed, Time, Want};
 use graph::{Graph, Ways};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,8 @@ pub(crate) const MAX_SERVERS: usize = 4_096;
 const EXPIRE: Duration = Duration::from_secs(5_400);
 /// How long a server that signed two records of one number is not passed on.
 const MUTE: Duration = Duration::from_secs(60);
+/// The most lists of destinations whose next hops are kept; with [`MAX_DST`] each they take half a megabyte.
+const MAX_FOUND: usize = 64;
 /// The largest `Signed` that holds a record: the body, the signature, and their keys and lengths with room.
 const MAX_SIGNED: usize = MAX_RECORD + 128;
 
@@ -69,6 +71,9 @@ impl Known {
     }
 }
 
+/// The neighbours through which a frame goes, each with the destinations behind it, and those that there is no way to.
+pub(crate) type NextHops = (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>);
+
 /// All records, our own among them, and the routes that follow from them.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -81,6 +86,9 @@ pub(crate) struct Map {
     graph: Graph,
     /// For nobody and for each neighbour avoided so far. Emptied by every change of the graph or of our links.
     ways: BTreeMap<Option<RouterId>, Ways>,
+    /// What was found for lists of destinations, by whom to avoid. A channel's posts all have the same list. Emptied with
+    /// the ways, and when there are many.
+    found: BTreeMap<(Option<RouterId>, Box<[RouterId]>), NextHops>,
     /// Counts those changes.
     generation: u64,
     equivocations: u64,
@@ -96,6 +104,7 @@ impl Map {
             links: BTreeMap::new(),
             graph: Graph::new(),
             ways: BTreeMap::new(),
+            found: BTreeMap::new(),
             generation: 0,
             equivocations: 0,
         }
@@ -185,6 +194,7 @@ impl Map {
 
     fn changed(&mut self) {
         self.ways.clear();
+        self.found.clear();
         self.generation = self.generation.wrapping_add(1);
     }
 
@@ -295,11 +305,23 @@ impl Map {
     ///
     /// Every destination takes a shortest way; among those, few neighbours take all. `avoid` is the one from which it
     /// came, which gets back only what has no other way.
-    pub(crate) fn next_hops(
-        &mut self,
-        dst: &[RouterId],
-        avoid: Option<RouterId>,
-    ) -> (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>) {
+    pub(crate) fn next_hops(&mut self, dst: &[RouterId], avoid: Option<RouterId>) -> NextHops {
+        if !(2..=MAX_DST).contains(&dst.len()) {
+            return self.find_hops(dst, avoid);
+        }
+        let list = (avoid, Box::from(dst));
+        if let Some(found) = self.found.get(&list) {
+            return found.clone();
+        }
+        let found = self.find_hops(dst, avoid);
+        if self.found.len() >= MAX_FOUND {
+            self.found.clear();
+        }
+        self.found.insert(list, found.clone());
+        found
+    }
+
+    fn find_hops(&mut self, dst: &[RouterId], avoid: Option<RouterId>) -> NextHops {
         self.find(None);
         let mut groups: BTreeMap<RouterId, Vec<RouterId>> = BTreeMap::new();
         let (mut lost, mut back, mut ahead) = (Vec::new(), Vec::new(), Vec::with_capacity(dst.len()));

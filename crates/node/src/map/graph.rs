@@ -192,10 +192,12 @@ impl Graph {
     ) {
         let avoid = avoid.and_then(|avoid| ways.number(avoid));
         let mut levels: BTreeMap<u32, BTreeMap<usize, Vec<RouterId>>> = BTreeMap::new();
+        let mut shared = Shared::default();
         for router in to {
             let Some(place) = self.places.get(router).copied() else { continue };
             if let Some(way) = ways.ways.get(place).filter(|way| way.leads() && way.leads_without(avoid)) {
                 levels.entry(way.distance).or_default().entry(place).or_default().push(*router);
+                shared.add(way.all_without(avoid));
             }
         }
         while let Some((level, branches)) = levels.pop_last() {
@@ -210,7 +212,7 @@ impl Graph {
             let nearer = levels.entry(level.saturating_sub(1)).or_default();
             let mut left = Vec::new();
             for (place, routers) in branches {
-                let parents = self.parents(ways, place, avoid);
+                let parents = self.parents(ways, place, avoid, &shared);
                 let parent = parents.iter().find(|parent| nearer.contains_key(&parent.place));
                 match parent.and_then(|parent| nearer.get_mut(&parent.place)) {
                     Some(branch) => branch.extend(routers),
@@ -222,14 +224,17 @@ impl Graph {
     }
 
     /// The servers before this one on shortest ways.
-    fn parents(&self, ways: &Ways, place: usize, avoid: Option<usize>) -> Vec<Parent> {
+    fn parents(&self, ways: &Ways, place: usize, avoid: Option<usize>, shared: &Shared) -> Vec<Parent> {
         let (Some(vertex), Some(own)) = (self.vertex(place), ways.ways.get(place)) else { return Vec::new() };
         let carries = |place: usize| self.vertex(place).is_some_and(|vertex| vertex.transit);
         let parent = |place: &usize| {
             let way = ways.ways.get(*place)?;
             let is_before = way.leads() && way.distance.checked_add(1) == Some(own.distance);
-            (is_before && way.leads_without(avoid) && carries(*place))
-                .then_some(Parent { first: way.first, place: *place })
+            (is_before && way.leads_without(avoid) && carries(*place)).then_some(Parent {
+                shared: shared.by(way.all_without(avoid)),
+                first: Reverse(way.first),
+                place: *place,
+            })
         };
         vertex.edges.iter().filter_map(parent).collect()
     }
@@ -241,10 +246,37 @@ impl Graph {
     }
 }
 
-/// A server through which others can be reached; of equal ones the one by the neighbour that is first in our order.
+/// How many destinations each neighbour could take.
+#[derive(Debug)]
+struct Shared([u32; WAYS]);
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self([0; WAYS])
+    }
+}
+
+impl Shared {
+    /// Counts a destination with the neighbours that could take it.
+    fn add(&mut self, all: u64) {
+        for (number, count) in self.0.iter_mut().enumerate() {
+            *count = count.saturating_add(u32::from(all & (1 << number) != 0));
+        }
+    }
+
+    /// What the best of these neighbours could take.
+    fn by(&self, all: u64) -> u32 {
+        let counts = self.0.iter().enumerate().filter(|(number, _)| all & (1 << number) != 0);
+        counts.map(|(_, count)| *count).max().unwrap_or(0)
+    }
+}
+
+/// A server through which others can be reached. The greater of two lies behind a neighbour that could take more of the
+/// destinations, and else behind the one that is first in our order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Parent {
-    first: usize,
+    shared: u32,
+    first: Reverse<usize>,
     place: usize,
 }
 
@@ -265,11 +297,11 @@ fn hang(mut left: Vec<Branch>, nearer: &mut BTreeMap<usize, Vec<RouterId>>) {
     }
     let needed: BTreeSet<Parent> =
         left.iter().filter_map(|branch| branch.parents.as_array::<1>()).map(|[one]| *one).collect();
-    let key = |parent: Parent, gain: usize| (needed.contains(&parent), gain, Reverse(parent));
+    let key = |parent: Parent, gain: usize| (needed.contains(&parent), gain, parent);
     let mut order: BTreeSet<_> = under.iter().map(|(parent, under)| key(*parent, under.len())).collect();
     let mut gains: BTreeMap<Parent, usize> =
         under.iter().map(|(parent, under)| (*parent, under.len())).collect();
-    while let Some((_, _, Reverse(best))) = order.pop_last() {
+    while let Some((_, _, best)) = order.pop_last() {
         gains.remove(&best);
         for number in under.remove(&best).unwrap_or_default() {
             let Some(Branch { parents, routers }) = left.get_mut(number).map(std::mem::take) else {
@@ -298,9 +330,12 @@ impl Way {
 
     /// Whether it leads there through another neighbour than the one of this number.
     fn leads_without(&self, avoid: Option<usize>) -> bool {
-        let Some(avoid) = avoid else { return true };
-        let all = if avoid < WAYS { self.all & !(1 << avoid) } else { self.all };
-        all != 0 || self.first != avoid
+        self.all_without(avoid) != 0 || avoid != Some(self.first)
+    }
+
+    /// The neighbours on a shortest way, but the one of this number.
+    fn all_without(&self, avoid: Option<usize>) -> u64 {
+        avoid.filter(|avoid| *avoid < WAYS).map_or(self.all, |avoid| self.all & !(1 << avoid))
     }
 }
 

@@ -297,6 +297,26 @@ fn ways_that_join_farther_on_are_preferred_to_ways_that_only_start_together() {
 }
 
 #[test]
+fn next_hops_that_were_found_hold_until_the_map_changes_and_few_lists_are_kept() {
+    let mut map = fork();
+    let before = map.next_hops(&[3, 4].map(router), None);
+    assert_eq!((map.next_hops(&[3, 4].map(router), None), map.found.len()), (before, 1));
+    assert_eq!(
+        map.next_hops(&[3, 4].map(router), Some(router(1))).0.len(),
+        2,
+        "another list with whom to avoid"
+    );
+    hear(&mut map, secs(1), record(4, 1, 2, &[2]));
+    hear(&mut map, secs(1), record(2, 1, 2, &[0, 3, 4, 5]));
+    let (groups, _) = map.next_hops(&[3, 4].map(router), None);
+    assert_eq!(groups.keys().copied().collect::<Vec<_>>(), [router(2)]);
+    for number in 10..10 + 2 * u16::try_from(MAX_FOUND).unwrap() {
+        map.next_hops(&[3, number].map(router), None);
+        assert!(map.found.len() <= MAX_FOUND);
+    }
+}
+
+#[test]
 fn what_came_from_a_neighbour_goes_back_only_if_nobody_else_can_take_it() {
     let mut map = fork();
     let (groups, lost) = map.next_hops(&[3, 5].map(router), Some(router(1)));
