@@ -246,17 +246,20 @@ mod tests {
     #[test]
     fn packets_have_a_budget_and_those_that_call_another_one_beside_it() {
         let mut session = session(1, 1);
-        assert!((0..10).all(|_| session.pace_packet(Time::ZERO, true) == Pace::Go));
-        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::PauseUntil(Time::from_millis(1_000)));
-        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::PauseUntil(Time::from_millis(2_000)));
-        assert_eq!(session.pace_packet(Time::ZERO, true), Pace::Refuse(3_001));
-        assert!(
-            (0..88).all(|_| session.pace_packet(Time::ZERO, false) == Pace::Go),
-            "a refused one took none"
-        );
-        assert_eq!(session.pace_packet(Time::ZERO, false), Pace::PauseUntil(Time::from_millis(50)));
-        assert!((0..20).all(|_| session.pace_lookup(Time::ZERO) == Pace::Go));
-        assert_eq!(session.pace_lookup(Time::ZERO), Pace::PauseUntil(Time::from_millis(200)));
+        let mut call = |ms| session.pace_packet(Time::from_millis(ms), true);
+        for ms in [0, 5_000, 10_000] {
+            assert!((0..100).all(|_| call(ms) == Pace::Go));
+        }
+        assert!((0..15).all(|_| call(15_000) == Pace::Go), "300 and one a second since");
+        assert_eq!(call(15_000), Pace::PauseUntil(Time::from_millis(16_000)));
+        assert_eq!(call(15_000), Pace::PauseUntil(Time::from_millis(17_000)));
+        assert_eq!(call(15_000), Pace::Refuse(3_001));
+        let mut packet = || session.pace_packet(Time::from_millis(15_000), false);
+        assert!((0..83).all(|_| packet() == Pace::Go), "a refused one took none");
+        assert_eq!(packet(), Pace::PauseUntil(Time::from_millis(15_050)));
+        let mut look_up = || session.pace_lookup(Time::from_millis(15_000));
+        assert!((0..20).all(|_| look_up() == Pace::Go));
+        assert_eq!(look_up(), Pace::PauseUntil(Time::from_millis(15_200)));
     }
 
     #[test]
