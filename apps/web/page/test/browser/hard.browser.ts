@@ -225,6 +225,54 @@ describe.skipIf(!isPossible)("the page where it is hard", () => {
     expect(await region()).toBe("composer");
   });
 
+  test("forced colours, zoom to 200 % and reduced motion are kept to", async () => {
+    // A page that is zoomed has half as many pixels of its own, each of which takes four of the screen.
+    const zoomed = { viewport: { width: 600, height: 380 }, deviceScaleFactor: 2 };
+    const kinds = [
+      ["forced", { forcedColors: "active" }],
+      ["zoomed", { ...zoomed, reducedMotion: "reduce" }],
+    ] as const;
+    for (const [kind, options] of kinds) {
+      const context = await world.window(options);
+      const welcome = await world.open(context);
+      await welcome.getByLabel("Your name").waitFor();
+      await screenshot(welcome, `${kind}-welcome`);
+      await welcome.close();
+      const page = await world.enter("ann", "#general", context);
+      const bot = await world.client("bob");
+      await (await bot.join("#general")).send("ann: see https://example.org/a.png");
+      await log(page).getByText("ann: see").waitFor();
+      await say(page, "/join #ops");
+      await log(page, "#ops").waitFor();
+      await say(page, "a line of my own");
+      await log(page, "#ops").getByText("a line of my own").waitFor();
+      await (await bot.join("#ops")).send("and another");
+      await log(page, "#ops").getByText("and another").waitFor();
+      await screenshot(page, kind);
+      expect(await violations(page)).toEqual([]);
+      const fits = await page.evaluate(() => {
+        const composer = document.querySelector("[data-region=composer]")?.getBoundingClientRect();
+        const text = document.querySelector(".log")?.getBoundingClientRect();
+        return {
+          across: document.documentElement.scrollWidth <= innerWidth,
+          composer: (composer?.bottom ?? Number.POSITIVE_INFINITY) <= innerHeight,
+          // At least three lines of a conversation are to be seen above it.
+          log: (text?.height ?? 0) >= 120,
+        };
+      });
+      expect(fits).toEqual({ across: true, composer: true, log: true });
+      if (kind === "zoomed") {
+        await page.getByRole("button", { name: "Show the channel list" }).click();
+        const moves = await page.evaluate(() => document.getAnimations().length);
+        expect(moves).toBe(0);
+        await screenshot(page, "zoomed-channels");
+      }
+      await page.getByRole("button", { name: /settings/ }).click();
+      await page.getByRole("dialog").waitFor();
+      await screenshot(page, `${kind}-settings`);
+    }
+  });
+
   test("axe finds nothing, in light and in dark", async () => {
     for (const colorScheme of ["light", "dark"] as const) {
       const context = await world.window({ colorScheme });
