@@ -32,8 +32,8 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// How long the end waits for threads: none works any more, and one that waits for standard input cannot be woken.
-const LAST_THREADS: Duration = Duration::from_millis(100);
+/// How long the end waits for threads. They have nothing left to do; one that asks for an address cannot be woken.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
