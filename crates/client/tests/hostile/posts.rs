@@ -1,7 +1,10 @@
 //! What is done to posts on their way.
 
 use super::*;
-use darkchat_proto::{Kind, Post, Signed};
+use bytes::Bytes;
+use darkchat_client::session;
+use darkchat_crypto::{Identity, sign};
+use darkchat_proto::{Entry, EntryKind, Kind, MessageId, Network, Post, PostId, Signed};
 use futures_util::StreamExt as _;
 
 #[tokio::test]
@@ -131,4 +134,74 @@ async fn however_much_is_forged_little_is_said() {
         }
     }
     assert!(notes < 60, "{notes} notes: one a second");
+}
+
+/// What a client makes of a delivery: under which id it would know the post, and whether its author signed it.
+fn judged(signed: Signed) -> Option<(PostId, bool)> {
+    match session::Received::check(&Network::default(), deliver(channel("lobby"), signed)) {
+        session::Received::Post { id, post, .. } => Some((id, post.is_ok())),
+        session::Received::Malformed => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A post in which everything that can be changed is there.
+fn rich(author: &Identity) -> Post {
+    let answered = MessageId { post: PostId::new([7; 16]), index: 1 };
+    let second = Entry {
+        content_type: "text/plain".to_owned(),
+        headers: BTreeMap::from([("kind".to_owned(), Bytes::from_static(b"note"))]),
+        reply_to: Some(answered),
+        ..Entry::text("second")
+    };
+    Post { name: "ann".to_owned(), entries: vec![Entry::text("first"), second], ..post(author, 3, "") }
+}
+
+/// Case E4 of the test plan.
+#[test]
+fn e4_a_valid_message_with_a_changed_body_or_entry_is_refused_and_has_another_id() {
+    let ann = identity(4);
+    let true_one = signed(&ann, "main", &rich(&ann));
+    let (id, good) = judged(true_one.clone()).expect("a post");
+    assert!(good && id == PostId::of_body(&true_one.body));
+    let changes: [fn(&mut Post); 14] = [
+        |post| post.author = identity(5).user_id(),
+        |post| post.channel = channel("cellar"),
+        |post| post.stream += 1,
+        |post| post.seq += 1,
+        |post| post.time_ms += 1,
+        |post| post.name.push('a'),
+        |post| post.entries[0] = Entry::text("First"),
+        |post| post.entries[1].kind = EntryKind::Data,
+        |post| post.entries[1].content_type.clear(),
+        |post| post.entries[1].headers.clear(),
+        |post| post.entries[1].reply_to = None,
+        |post| post.entries.swap(0, 1),
+        |post| post.entries.push(Entry::text("third")),
+        |post| drop(post.entries.pop()),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut changed = rich(&ann);
+        changed.time_ms = Post::decode(true_one.body.clone()).expect("a post").time_ms;
+        change(&mut changed);
+        let (other, good) = judged(Signed { body: changed.encode(), sig: true_one.sig }).expect("a post");
+        assert!(!good && other != id, "change {number}");
+    }
+}
+
+/// Case E4 of the test plan: what says the same in other bytes is another message, and one that nobody signed.
+#[test]
+fn e4_ids_derive_from_the_signed_bytes_alone() {
+    let ann = identity(4);
+    let true_one = signed(&ann, "main", &rich(&ann));
+    let (id, _) = judged(true_one.clone()).expect("a post");
+    // A field that this version does not know, at the end: it decodes to the same post.
+    let longer = [&true_one.body[..], &[0xFA, 0x06, 0x01, b'x']].concat();
+    assert_eq!(Post::decode(longer.clone().into()), Post::decode(true_one.body.clone()));
+    let (other, good) = judged(Signed { body: longer.into(), sig: true_one.sig }).expect("a post");
+    assert!(!good && other != id);
+    // Another signature is not part of it, whether it is good or not.
+    let forged =
+        Signed { sig: identity(5).sign(&sign::post(&Network::default(), &true_one.body)), ..true_one };
+    assert_eq!(judged(forged), Some((id, false)));
 }
