@@ -6,6 +6,15 @@ mod common;
 
 use common::{Kind, Server, heard_text, listen_in, reach_in, send_in, until};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Without a sign of life a link is over after this time (protocol 3.5).
+const DEAD_PEER: Duration = Duration::from_secs(30);
+const DEAD_CLIENT: Duration = Duration::from_secs(75);
+/// So long its client may come back to its session (protocol 5.4).
+const RESUME: Duration = Duration::from_secs(10);
+/// What a loaded machine may take beside.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Namespaces that go when the test ends.
 struct Namespaces(Vec<String>);
@@ -72,9 +81,9 @@ fn carry_out(lines: &[String]) -> Option<()> {
     Some(())
 }
 
-/// Two places with a slow line between them.
-fn slow_line() -> Option<(Namespaces, [String; 2])> {
-    let [one, two] = ["s1", "s2"].map(|what| format!("dc{}{what}", std::process::id()));
+/// Two places with a line between them; `name` tells those of one test from those of another.
+fn line(name: &str) -> Option<(Namespaces, [String; 2])> {
+    let [one, two] = ["1", "2"].map(|what| format!("dc{}{name}{what}", std::process::id()));
     if !run(&format!("ip netns add {one}")) {
         return None;
     }
@@ -88,11 +97,66 @@ fn slow_line() -> Option<(Namespaces, [String; 2])> {
             format!("ip -n {name} addr add 11.0.2.{number}/24 dev eth0"),
             format!("ip -n {name} link set eth0 up"),
             format!("ip -n {name} link set lo up"),
-            format!("ip netns exec {name} tc qdisc add dev eth0 root tbf rate 1mbit burst 16kb limit 4mb"),
         ]);
     }
     carry_out(&lines)?;
     Some((namespaces, [one, two]))
+}
+
+/// The same, and slow.
+fn slow_line() -> Option<(Namespaces, [String; 2])> {
+    let (namespaces, places) = line("s")?;
+    let slow = |name: &String| {
+        format!("ip netns exec {name} tc qdisc add dev eth0 root tbf rate 1mbit burst 16kb limit 4mb")
+    };
+    carry_out(&places.each_ref().map(slow))?;
+    Some((namespaces, places))
+}
+
+/// Nobody hears from this place any more that a connection has ended.
+fn filter_ends(place: &str) -> Option<()> {
+    let nft = format!("ip netns exec {place} nft add");
+    carry_out(&[
+        format!("{nft} table inet ends"),
+        format!("{nft} chain inet ends out {{ type filter hook output priority 0 ; }}"),
+        format!("{nft} rule inet ends out tcp flags & (fin|rst) != 0 drop"),
+    ])
+}
+
+/// Case E19 of the test plan: programs die, and their systems' word of it is lost. It takes the 75 s of a client.
+#[test]
+fn e19_half_open_links_are_noticed_in_time_and_leave_no_ghost() {
+    let Some((_namespaces, [one, two])) = line("h") else {
+        eprintln!("skipped: no right to make network namespaces here");
+        return;
+    };
+    let mut stays =
+        Server::start_in(&one, Kind::Tcp, &["--peer-listen", "11.0.2.1:30303", "--tcp", "11.0.2.1:8545"]);
+    let dies = Server::start_in(&two, Kind::Tcp, &["--no-peer-listen", "--connect", "11.0.2.1:30303"]);
+    let there = listen_in(&two, dies.any(), "#ghost");
+    let far = listen_in(&two, stays.any(), "#ghost");
+    reach_in(&one, stays.any(), "#ghost", 1);
+    let near = listen_in(&one, stays.any(), "#ghost");
+    if filter_ends(&two).is_none() {
+        eprintln!("skipped: no filter of packets here");
+        return;
+    }
+    let begun = Instant::now();
+    for program in [&dies.program, &there, &far] {
+        program.signal("KILL");
+    }
+    stays.program.err.until(&["peer down", "TIMEOUT"]);
+    assert!(begun.elapsed() < DEAD_PEER + LATE, "{:?}", begun.elapsed());
+    assert_eq!(stays.ask("peers"), ["(none)"]);
+    stays.program.err.until(&["client down", "TIMEOUT"]);
+    assert!(begun.elapsed() < DEAD_CLIENT + LATE, "{:?}", begun.elapsed());
+    until("the session that might have been resumed is over", || {
+        let sent = send_in(&one, stays.any(), "#ghost", "who is left?");
+        assert_eq!(sent["servers"], 0);
+        sent["local"] == 1
+    });
+    assert!(begun.elapsed() < DEAD_CLIENT + RESUME + LATE, "{:?}", begun.elapsed());
+    heard_text(&near, "who is left?");
 }
 
 /// The second half of case E14 of the test plan: what was sent in a moment takes ten seconds to arrive.
