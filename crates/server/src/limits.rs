@@ -7,7 +7,8 @@ use std::time::Duration;
 
 /// Time from accepting a connection to a link that is up; a person who signs by hand needs more.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time from accepting a connection to the first message of its handshake, which needs nobody's thought.
+/// Time from accepting a connection to the first message of its handshake, which needs nobody's thought. TLS and the
+/// upgrade of a WebSocket are within it: three round trips, for which a second each is enough on any line.
 pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(3);
 /// The longest time that a handshake may be given.
 pub(crate) const HANDSHAKE_TIMEOUT_MAX: Duration = Duration::from_secs(300);

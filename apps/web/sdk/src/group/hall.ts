@@ -142,16 +142,22 @@ export class Hall {
   }
 
   /**
-   * Makes the next generation without some members, brings all branches together in it, and tells those who remain.
-   * @throws GroupError when we are no admin, or the change would leave none.
+   * Makes the next generation with some members and without others, brings all branches together in it, tells those who
+   * remain, and invites those who are new.
+   * @throws GroupError when we are no admin, the change would leave none, or there is no list to add to.
    */
-  async change(removed: Bytes[], reason: string): Promise<{ told: Bytes[]; away: Bytes[] }> {
-    const { made, parents } = await this.#mutex.do(() => this.#propose(removed, reason));
+  async change(
+    removed: Bytes[],
+    reason: string,
+    added: Bytes[] = [],
+  ): Promise<{ told: Bytes[]; away: Bytes[] }> {
+    const { made, parents } = await this.#mutex.do(() => this.#propose(removed, reason, added));
     for (const { room } of parents) {
       room.send(plain(ENTRY.MOVED, u32be(made.generation.facts.generation))).catch(() => {});
     }
-    const outcome = await this.#tellAll(made, parents);
+    const outcome = await this.#tellAll(made, parents, users(added));
     await this.#arrival(outcome.told);
+    await this.#invite(added, outcome);
     return outcome;
   }
 
@@ -242,7 +248,11 @@ export class Hall {
   }
 
   /** One signed rekey for each branch, which all lead to one generation; they are taken up. */
-  async #propose(removed: Bytes[], reason: string): Promise<{ made: Chamber; parents: Chamber[] }> {
+  async #propose(
+    removed: Bytes[],
+    reason: string,
+    added: Bytes[],
+  ): Promise<{ made: Chamber; parents: Chamber[] }> {
     const { signer, clock } = this.#parts;
     const tip = this.#current;
     const me = signer.publicKey;
@@ -253,10 +263,22 @@ export class Hall {
     if (tip.generation.isListed && all.members === undefined) {
       throw new GroupError("the member list of the channel is not known here yet");
     }
-    const gone = [...new Map([...all.removed, ...users(removed)]).values()];
-    const list = all.members && [...all.members.values()];
+    if (added.length > 0 && !tip.generation.isListed)
+      throw new GroupError("whoever has the link is a member: invite instead");
+    const gone = new Map([...all.removed, ...users(removed)]);
+    // Removing wins where branches disagree; an administrator who adds somebody again has seen both.
+    for (const user of added) gone.delete(hex(user));
+    const list = all.members && [...new Map([...all.members, ...users(added)]).values()];
     const now = clock.wall();
-    const rekey = await tip.generation.rekey(me, gone, reason, this.#name, this.#servers, now, list);
+    const rekey = await tip.generation.rekey(
+      me,
+      [...gone.values()],
+      reason,
+      this.#name,
+      this.#servers,
+      now,
+      list,
+    );
     const parents: Chamber[] = [];
     for (const leaf of all.leaves) {
       // Who was added in one branch knows no other. A branch that has removed us is not ours to lead on.
@@ -277,7 +299,7 @@ export class Hall {
     return merged(this.#line, this.#parts.clock.wall());
   }
 
-  async #tellAll(made: Chamber, parents: Chamber[]): Promise<{ told: Bytes[]; away: Bytes[] }> {
+  async #tellAll(made: Chamber, parents: Chamber[], added: Users): Promise<{ told: Bytes[]; away: Bytes[] }> {
     const { signer, userKey } = this.#parts;
     const { members, admins } = made.generation.facts;
     const heard = async (): Promise<Bytes[]> => [
@@ -287,12 +309,22 @@ export class Hall {
       ...admins,
     ];
     const all = users(members ?? (await heard()));
-    for (const user of [...made.removed.keys(), hex(signer.publicKey)]) all.delete(user);
+    for (const user of [...made.removed.keys(), ...added.keys(), hex(signer.publicKey)]) all.delete(user);
     made.untold = new Map(all);
     await this.#tell(made);
     this.#tellAgain(made, TELL_AGAIN_MS);
     const away = [...made.untold.values()];
     return { told: [...all.values()].filter((user) => !made.untold.has(hex(user))), away };
+  }
+
+  /** Invites those who are new: they come when they agree, and ask then. */
+  async #invite(added: Bytes[], outcome: { told: Bytes[]; away: Bytes[] }): Promise<void> {
+    const invite = await this.invite();
+    const tell = async (user: Bytes): Promise<void> => {
+      const isTold = await this.#parts.tell(user, { is: "invite", invite }).catch(() => false);
+      (isTold ? outcome.told : outcome.away).push(user);
+    };
+    await Promise.all(added.map(tell));
   }
 
   /** Tells our rekeys to those who have not acknowledged them. */

@@ -55,6 +55,12 @@ export interface PrivateChannel extends Channel {
    * @throws ChatError `refused`.
    */
   remove(users: string[], reason?: string): Promise<Told>;
+  /**
+   * Takes these into the list and invites them; an admin alone may, and only where there is a list. The secret changes,
+   * so what was said before stays closed to them.
+   * @throws ChatError `refused`.
+   */
+  add(users: string[]): Promise<Told>;
   /** Makes a new secret for everybody, after a link became known. @throws ChatError `refused`. */
   rekey(reason?: string): Promise<Told>;
 }
@@ -316,11 +322,12 @@ class PrivateRoom implements PrivateChannel {
     return { received };
   }
 
-  async remove(users: string[], reason = ""): Promise<Told> {
-    const { directs } = this.#parts;
-    const removed = await Promise.all(users.map((user) => directs.key(user)));
-    const { told, away } = await plainly(this.#hall.change(removed, reason));
-    return { told: await this.#texts(told), away: await this.#texts(away) };
+  remove(users: string[], reason = ""): Promise<Told> {
+    return this.#change(users, reason, []);
+  }
+
+  add(users: string[]): Promise<Told> {
+    return this.#change([], "", users);
   }
 
   rekey(reason = ""): Promise<Told> {
@@ -334,6 +341,13 @@ class PrivateRoom implements PrivateChannel {
 
   [Symbol.asyncIterator](): AsyncIterator<Message | Missed> {
     return this.#queue[Symbol.asyncIterator]();
+  }
+
+  async #change(removed: string[], reason: string, added: string[]): Promise<Told> {
+    const keys = (users: string[]): Promise<Bytes[]> =>
+      Promise.all(users.map((user) => this.#parts.directs.key(user)));
+    const { told, away } = await plainly(this.#hall.change(await keys(removed), reason, await keys(added)));
+    return { told: await this.#texts(told), away: await this.#texts(away) };
   }
 
   #texts(keys: readonly Bytes[]): Promise<string[]> {

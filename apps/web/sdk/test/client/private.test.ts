@@ -225,6 +225,35 @@ test("where whoever has the link is a member, nobody who asks is answered", asyn
   expect(bobs.generation).toBe(1);
 });
 
+test("who is added is invited, learns the list, and reads what is said from then on", async () => {
+  const { clock, people } = await world();
+  const [ann, bob, eve] = people;
+  const garden = await ann.createPrivate("garden", { members: [bob.id] });
+  const bobs = await bob.joinPrivate(await garden.invite(), { members: (await garden.list()) ?? [] });
+  const bobHeard = heard(bobs);
+  await during(clock, garden.send("before"));
+  const invites: string[] = [];
+  eve.on("invite", ({ invite }) => invites.push(invite));
+  expect(await during(clock, garden.add([eve.id]), 5_000)).toEqual({ told: [bob.id, eve.id], away: [] });
+  expect([garden.generation, bobs.generation, invites.length]).toEqual([1, 1, 1]);
+  const eves = await eve.joinPrivate(invites[0] ?? "");
+  const items = heard(eves);
+  await clock.pass(2_000);
+  const everybody = new Set([ann.id, bob.id, eve.id]);
+  for (const one of [garden, bobs, eves]) expect(new Set(await one.list())).toEqual(everybody);
+  await during(clock, eves.send("thank you"));
+  await during(clock, garden.send("welcome"));
+  expect(texts(items)).toEqual(["welcome"]);
+  expect(texts(bobHeard)).toEqual(["before", "thank you", "welcome"]);
+  // Somebody who was removed can be taken in again.
+  await during(clock, garden.remove([eve.id]), 5_000);
+  await during(clock, garden.add([eve.id]), 5_000);
+  expect([new Set(await garden.list()), invites.length]).toEqual([everybody, 2]);
+  const open = await ann.createPrivate("open");
+  await expect(open.add([bob.id])).rejects.toMatchObject({ code: "refused" });
+  await expect(bobs.add([bob.id])).rejects.toMatchObject({ code: "refused" });
+});
+
 test("who comes back to a channel that was written down asks for what was missed", async () => {
   const { server, clock, people } = await world();
   const [ann, bob, eve] = people;
