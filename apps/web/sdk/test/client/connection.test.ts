@@ -1,29 +1,17 @@
 // Connecting and reconnecting, and servers that do what no server may.
 
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { EMPTY } from "../../src/bytes.ts";
 import { noble } from "../../src/crypto/noble.ts";
 import type { Suite } from "../../src/crypto/suite.ts";
-import { Client, type ClientOptions, type State } from "../../src/index.ts";
+import type { Client, State } from "../../src/index.ts";
 import { targetOf } from "../../src/session/connection.ts";
 import { keyText } from "../../src/text/key.ts";
 import type { Kind } from "../../src/wire/frame.ts";
 import { settle, TestClock } from "../clock.ts";
 import { type Session, TestServer } from "../server.ts";
 import { suite } from "../support.ts";
-
-const open: Client[] = [];
-
-async function connect(server: TestServer, clock: TestClock, options: ClientOptions = {}): Promise<Client> {
-  const client = await Client.connect("ws://test", {
-    webSocket: server.WebSocket,
-    suite: noble,
-    clock,
-    ...options,
-  });
-  open.push(client);
-  return client;
-}
+import { connect } from "./clients.ts";
 
 function states(client: Client): string[] {
   const names: string[] = [];
@@ -39,10 +27,6 @@ async function world(): Promise<{ server: TestServer; clock: TestClock; client: 
   if (session === undefined) throw new Error("no session");
   return { server, clock, client, session };
 }
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((client) => client.close()));
-});
 
 describe("reconnecting", () => {
   test("a lost link is made again, and channels are joined anew", async () => {

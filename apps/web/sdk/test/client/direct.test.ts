@@ -1,34 +1,14 @@
 // Direct messages between clients of the SDK, through a server that may lose, repeat and reorder.
 
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hex } from "../../src/bytes.ts";
 import { noble } from "../../src/crypto/noble.ts";
-import { Client, type ClientOptions, type DirectMessage, Identity } from "../../src/index.ts";
+import { type Client, type DirectMessage, Identity } from "../../src/index.ts";
 import { decodePacket } from "../../src/wire/packet.ts";
 import { settle, TestClock } from "../clock.ts";
 import { TestServer } from "../server.ts";
 import { SUITES, suite } from "../support.ts";
-
-const open: Client[] = [];
-
-async function connect(
-  server: TestServer,
-  clock: TestClock | undefined,
-  options: ClientOptions = {},
-): Promise<Client> {
-  const client = await Client.connect("ws://test", {
-    webSocket: server.WebSocket,
-    suite: server.suite,
-    ...(clock === undefined ? {} : { clock }),
-    ...options,
-  });
-  open.push(client);
-  return client;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((client) => client.close()));
-});
+import { connect } from "./clients.ts";
 
 /** Collects what arrives. */
 function inbox(client: Client): DirectMessage[] {

@@ -1,30 +1,14 @@
 // Private channels between clients of the SDK: invitations, removal, members who were away, two changes at once.
 
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { hex } from "../../src/bytes.ts";
 import { noble } from "../../src/crypto/noble.ts";
 import { parseInvite } from "../../src/group/invite.ts";
-import { type Channel, Client, type ClientOptions, type Message, type Missed } from "../../src/index.ts";
+import type { Channel, Client, Message, Missed } from "../../src/index.ts";
 import { keyText } from "../../src/text/key.ts";
 import { TestClock } from "../clock.ts";
 import { TestServer } from "../server.ts";
-
-const open: Client[] = [];
-
-async function connect(server: TestServer, clock: TestClock, options: ClientOptions = {}): Promise<Client> {
-  const client = await Client.connect("ws://test", {
-    webSocket: server.WebSocket,
-    suite: server.suite,
-    clock,
-    ...options,
-  });
-  open.push(client);
-  return client;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((client) => client.close()));
-});
+import { connect } from "./clients.ts";
 
 function heard(channel: Channel): (Message | Missed)[] {
   const items: (Message | Missed)[] = [];
