@@ -1,9 +1,11 @@
 //! Tasks of the repository: `cargo xtask TASK`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod bench;
 mod ci;
 mod figures;
 mod mutants;
+mod process;
 mod proto;
 mod simulate;
 mod tidy;
@@ -47,11 +49,13 @@ fn run(args: &[&str]) -> Result<()> {
         ["web"] => web::write(&root),
         ["web", "--check"] => web::check(&root),
         ["figures", what @ ..] => figures::run(&root, what),
+        ["bench", args @ ..] => bench::run(&root, args),
         ["mutants", args @ ..] => mutants::run(&root, args),
         ["mesh", only @ ..] => simulate::mesh(&root, only),
         ["sim", size] => simulate::worlds(&root, size),
         [] | ["help" | "--help" | "-h"] => {
-            println!("{USAGE}\n{}\n{}\n{}", mutants::USAGE, figures::USAGE, simulate::USAGE);
+            let more = [mutants::USAGE, figures::USAGE, bench::USAGE, simulate::USAGE];
+            println!("{USAGE}\n{}", more.join("\n"));
             Ok(())
         }
         _ => bail!("unknown task: {}\n{USAGE}", args.join(" ")),

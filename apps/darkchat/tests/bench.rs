@@ -77,6 +77,15 @@ fn so_many_messages_as_asked_for_are_in_a_post() {
 }
 
 #[test]
+fn sealed_posts_are_counted_too() {
+    let server = Server::start(Kind::Tcp, &["--budget", "unmetered"]);
+    let line = "fanout --sealed --entries-per-post 1 --subscribers 2 --messages 100 --warm-up 0s";
+    let figures = figures(server.any(), line);
+    accounts(&figures, 100, 2);
+    assert_eq!((&figures["entries_per_post"], figures["p50_us"].is_number()), (&1.0.into(), true));
+}
+
+#[test]
 fn messages_at_a_rate_are_those_of_the_time() {
     let server = Server::start(Kind::Tcp, &[]);
     let figures = figures(server.any(), "fanout --subscribers 2 --rate 100 --duration 1s --warm-up 100ms");
@@ -164,6 +173,7 @@ fn what_cannot_be_measured_is_said() {
     ends(&of("mesh"), 2, &["--subscribers-at"]);
     ends(&of("fanout --entries-per-post 65"), 2, &["65", "auto"]);
     ends(&of("fanout --entries-per-post 64 --size 2000"), 2, &["64 messages of 2000 bytes"]);
+    ends(&of("fanout --sealed --entries-per-post 2"), 2, &["--entries-per-post 1"]);
     ends(&of("fanout --size 7"), 2, &["7", "8 to"]);
     ends(&of("fanout --messages 1 --duration 1s"), 2, &["--duration"]);
     ends(&of("fanout --pid 4294967295"), 1, &["4294967295"]);

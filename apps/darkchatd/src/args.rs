@@ -145,7 +145,7 @@ pub(crate) struct Run {
     /// Another place where other servers reach this one, as through a forwarded port; may be given again.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = advertised, env = "DARKCHATD_ADVERTISE")]
     pub(crate) advertise: Vec<GossipAddr>,
-    /// Which limits to apply; trusted is a hundred times public [default: trusted while all own listeners are on loopback].
+    /// Which limits to apply; trusted is a hundred times public, unmetered ten thousand times [default: trusted while all own listeners are on loopback].
     #[arg(long, value_name = "PROFILE", env = "DARKCHATD_BUDGET")]
     pub(crate) budget: Option<Budget>,
     /// Print the limits that would be in force, as NAME VALUE lines, and stop.
@@ -169,6 +169,7 @@ pub(crate) struct Run {
 pub(crate) enum Budget {
     Public,
     Trusted,
+    Unmetered,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,15 +7,20 @@ use std::fmt::Write as _;
 /// The lines, one limit each; numbers are bytes, counts, or carry their unit in the name.
 pub(crate) fn lines(profile: Profile) -> String {
     let mut out = String::new();
-    let name = match profile {
-        Profile::Trusted => "trusted",
-        _ => "public",
-    };
-    let _ = writeln!(out, "profile {name}");
+    let _ = writeln!(out, "profile {}", name(profile));
     for (name, value) in wire_limits().into_iter().chain(Limits::of(profile).rows()) {
         let _ = writeln!(out, "{name} {value}");
     }
     out
+}
+
+/// What a profile is called on the command line and in the start report.
+pub(crate) const fn name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Trusted => "trusted",
+        Profile::Unmetered => "unmetered",
+        _ => "public",
+    }
 }
 
 fn wire_limits() -> Vec<(&'static str, u64)> {

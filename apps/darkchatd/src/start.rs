@@ -29,6 +29,7 @@ pub(crate) fn profile(run: &Run) -> Profile {
     match run.budget {
         Some(Budget::Public) => Profile::Public,
         Some(Budget::Trusted) => Profile::Trusted,
+        Some(Budget::Unmetered) => Profile::Unmetered,
         None if run.listeners().are_loopback() => Profile::Trusted,
         None => Profile::Public,
     }
@@ -112,7 +113,7 @@ fn report(run: &Run, server: &Server) -> Report {
     };
     let clients = taking(Accept::Clients);
     let web = if run.no_web { Vec::new() } else { clients.iter().filter_map(report::web_url).collect() };
-    let limits = if profile(run) == Profile::Trusted { "trusted" } else { "public" };
+    let limits = crate::limits::name(profile(run));
     Report {
         id: server.id(),
         network: run.network.clone(),

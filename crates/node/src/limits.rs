@@ -16,16 +16,21 @@ pub enum Profile {
     Public,
     /// For servers whose listeners are all on loopback, and for pinned peers: a hundred times those numbers.
     Trusted,
+    /// For machines where nobody but the operator's own programs speaks, and for measurements: ten thousand times.
+    Unmetered,
 }
 
 /// How many times the public numbers a profile allows.
 const TRUSTED_FACTOR: u64 = 100;
+/// The same where a budget must not be what limits: beyond what a machine does, and far from overflowing.
+const UNMETERED_FACTOR: u64 = 10_000;
 
 impl Profile {
     const fn factor(self) -> u64 {
         match self {
             Self::Public => 1,
             Self::Trusted => TRUSTED_FACTOR,
+            Self::Unmetered => UNMETERED_FACTOR,
         }
     }
 }
@@ -203,6 +208,12 @@ mod tests {
         assert_eq!(trusted.posts.per_s, public.posts.per_s * 100);
         assert_eq!(trusted.posts.burst, public.posts.burst * 100);
         assert_eq!(PeerBudgets::of(Profile::Trusted).destinations.per_s, 20_000_000);
+    }
+
+    #[test]
+    fn the_unmetered_profile_has_ten_thousand_times_the_public_numbers() {
+        let (public, unmetered) = (ClientBudgets::of(Profile::Public), ClientBudgets::of(Profile::Unmetered));
+        assert_eq!(unmetered.entries.per_s, public.entries.per_s * 10_000);
     }
 
     #[test]

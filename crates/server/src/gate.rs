@@ -50,7 +50,7 @@ impl Use {
 /// over in whatever way, and one [`left`](Self::left), when the connection is.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// Whether sources are counted: not in the profile `trusted`.
+    /// Whether sources are counted: not in the profiles `trusted` and `unmetered`.
     counts_sources: bool,
     sources: BTreeMap<Source, Use>,
     handshakes: usize,
@@ -128,7 +128,7 @@ pub(crate) fn rows(profile: Profile) -> Vec<(&'static str, u64)> {
 }
 
 const fn counts_sources(profile: Profile) -> bool {
-    !matches!(profile, Profile::Trusted)
+    !matches!(profile, Profile::Trusted | Profile::Unmetered)
 }
 
 #[cfg(test)]

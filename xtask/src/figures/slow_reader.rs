@@ -1,7 +1,8 @@
 //! One reader that stops reading: what the others notice of it, and what it is told.
 
-use super::process::{Load, Programs, Server};
 use super::row;
+use crate::bench::median;
+use crate::process::{Load, Programs, Server};
 use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
 
@@ -17,6 +18,14 @@ const RUN_MS: u32 = 3_000;
 const LEAST: f64 = 0.9;
 
 pub(crate) fn run(programs: &Programs) -> Result<()> {
+    let median = median(ratios(programs)?).unwrap_or_default();
+    println!("median ratio {median:.3}, at least {LEAST} asked for");
+    ensure!(median >= LEAST, "a stalled reader slows the others: {median:.3} of the undisturbed rate");
+    Ok(())
+}
+
+/// The rate of the others beside a stalled reader, as a share of that without it, in each pair of runs.
+pub(crate) fn ratios(programs: &Programs) -> Result<Vec<f64>> {
     let server = programs.server()?;
     let mut load = programs.load(&server.tcp)?;
     load.ask("publishers 1")?;
@@ -40,14 +49,10 @@ pub(crate) fn run(programs: &Programs) -> Result<()> {
         row(&pair.to_string(), &[format!("{alone:.0}"), format!("{stalled:.0}"), format!("{ratio:.3}")]);
         ratios.push(ratio);
     }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios.get(PAIRS / 2).copied().unwrap_or_default();
-    println!("median ratio {median:.3}, at least {LEAST} asked for");
     told(&mut load, &server)?;
     drop(load);
     server.stop()?;
-    ensure!(median >= LEAST, "a stalled reader slows the others: {median:.3} of the undisturbed rate");
-    Ok(())
+    Ok(ratios)
 }
 
 fn undisturbed(load: &mut Load) -> Result<f64> {

@@ -1,7 +1,7 @@
 //! Nothing is stored: no file is opened for writing after the start, and memory returns when messages have passed.
 
-use super::process::{Memory, Programs, Server};
 use super::row;
+use crate::process::{Memory, Programs, Server};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;

@@ -76,6 +76,9 @@ pub(crate) struct Flow {
     /// Messages under one signature: so many, or as the library gathers them.
     #[arg(long, value_name = "E", default_value = "auto")]
     pub(crate) entries_per_post: Entries,
+    /// Posts as of a private channel: sealed, and without a signature that the server could check; one message each.
+    #[arg(long, conflicts_with = "receivers", requires = "entries_per_post")]
+    pub(crate) sealed: bool,
     #[command(flatten)]
     pub(crate) pace: Pace,
     /// As fast as possible means: so many messages ahead of the slowest subscriber at most, so that nothing is dropped

@@ -40,6 +40,9 @@ fn check(name: &str, flow: &Flow) -> Result<(), Failure> {
     if name == "mesh" && flow.subscribers_at.is_none() {
         return Err(Failure::Usage("mesh needs the other server: --subscribers-at ADDR".to_owned()));
     }
+    if flow.sealed && flow.entries_per_post != Entries::Exactly(1) {
+        return Err(Failure::Usage("--sealed goes with --entries-per-post 1".to_owned()));
+    }
     if let Entries::Exactly(count) = flow.entries_per_post
         && count.saturating_mul(flow.size) > MAX_PAYLOAD
     {
@@ -77,7 +80,9 @@ async fn set_up(global: &Global, flow: &Flow, channels: u64) -> Result<Stage, Fa
         for _ in 0..flow.publishers {
             publishers.push(match flow.entries_per_post {
                 Entries::Auto => Publisher::library(&target, channel.clone()).await?,
-                Entries::Exactly(count) => Publisher::bare(&target, channel.clone(), count).await?,
+                Entries::Exactly(count) => {
+                    Publisher::bare(&target, channel.clone(), count, flow.sealed).await?
+                }
             });
             speak_in.push(Arc::clone(room));
         }

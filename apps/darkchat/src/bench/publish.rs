@@ -4,12 +4,14 @@ use super::Failure;
 use super::args::STAMP;
 use super::link::{Heard, Link, Target, put};
 use super::pace::Turns;
+use super::skim::SEALED_STAMP;
 use bytes::{Bytes, BytesMut};
 use darkchat_client::{Channel, Client, Direct, SendError};
 use darkchat_crypto::{Identity, sign};
+use darkchat_proto::pad::padded_len;
 use darkchat_proto::{
     Announced, ChannelId, ChannelName, Code, Content, Deliver, Entry, EntryKind, Frame, Kind, Network, Post,
-    Signed, UserId,
+    SealedHead, Signed, UserId,
 };
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
@@ -54,7 +56,12 @@ impl Publisher {
     }
 
     /// A bare link.
-    pub(crate) async fn bare(target: &Target, channel: ChannelName, entries: usize) -> Result<Self, Failure> {
+    pub(crate) async fn bare(
+        target: &Target,
+        channel: ChannelName,
+        entries: usize,
+        is_sealed: bool,
+    ) -> Result<Self, Failure> {
         let identity = Identity::generate();
         let mut link = target.connect(&identity).await?;
         let channel = target.channel(&channel);
@@ -66,6 +73,7 @@ impl Publisher {
             network,
             channel,
             entries,
+            is_sealed,
             seq: 1,
             open: BTreeMap::new(),
             gathered: Vec::new(),
@@ -157,6 +165,8 @@ pub(crate) struct Bare {
     channel: ChannelId,
     /// Messages of one post.
     entries: usize,
+    /// Whether posts look like those of a private channel.
+    is_sealed: bool,
     /// The number of the next message of our stream.
     seq: u64,
     /// Posts without an answer: how many messages each has.
@@ -214,22 +224,8 @@ impl Bare {
     /// Makes a post of what has gathered.
     fn post(&mut self, size: usize) {
         let stamps = std::mem::take(&mut self.gathered);
-        let entries: Vec<_> =
-            stamps.iter().map(|stamp| Entry::new(EntryKind::Data, message(*stamp, size))).collect();
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let post = Post {
-            author: self.link.user,
-            channel: self.channel,
-            stream: STREAM,
-            seq: self.seq,
-            time_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-            name: String::new(),
-            entries,
-        };
-        let body = post.encode();
-        let sig = self.identity.sign(&sign::post(&self.network, &body));
-        let content = Content::Public(Signed { body, sig });
+        let count = u64::try_from(stamps.len()).unwrap_or(u64::MAX);
+        let content = if self.is_sealed { self.sealed(&stamps, size) } else { self.signed(&stamps, size) };
         let deliver = Deliver { channel: self.channel, content }.encode();
         let now = Instant::now();
         let earliest = now.checked_sub(CREDIT).unwrap_or(now);
@@ -238,6 +234,34 @@ impl Bare {
         let req = self.link.req();
         self.open.insert(req, count);
         put(&Frame::asking(req, Kind::Publish { deliver }), &mut self.record);
+    }
+
+    fn signed(&self, stamps: &[u64], size: usize) -> Content {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let entry = |stamp: &u64| Entry::new(EntryKind::Data, message(*stamp, size));
+        let post = Post {
+            author: self.link.user,
+            channel: self.channel,
+            stream: STREAM,
+            seq: self.seq,
+            time_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            name: String::new(),
+            entries: stamps.iter().map(entry).collect(),
+        };
+        let body = post.encode();
+        let sig = self.identity.sign(&sign::post(&self.network, &body));
+        Content::Public(Signed { body, sig })
+    }
+
+    /// As long as a sealed post with such a message, and as opaque to a server; its time stands in clear.
+    fn sealed(&self, stamps: &[u64], size: usize) -> Content {
+        let head = SealedHead { generation: 1, step: 0, stream: STREAM, seq: self.seq };
+        let len = SEALED_STAMP + padded_len(SEALED_AROUND + size) + TAG;
+        let mut sealed = BytesMut::with_capacity(len);
+        sealed.extend_from_slice(&head.to_bytes());
+        sealed.extend_from_slice(&stamps.first().copied().unwrap_or_default().to_be_bytes());
+        sealed.resize(len, b'x');
+        Content::Sealed(sealed.freeze())
     }
 
     async fn heard(&mut self, heard: Option<Heard>, turns: &Turns) -> Result<(), Failure> {
@@ -258,6 +282,10 @@ impl Bare {
     }
 }
 
+/// What a sealed post holds beside the content of its message, in bytes: signature, author, time, numbers.
+const SEALED_AROUND: usize = 144;
+/// The tag of what is sealed, in bytes.
+const TAG: usize = 16;
 /// The stream of a bare link; its key is new, so any number is.
 const STREAM: u64 = 1;
 

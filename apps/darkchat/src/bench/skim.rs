@@ -6,6 +6,10 @@ use super::args::STAMP;
 const DELIVER: u64 = 23;
 /// `Deliver.envelope`.
 const ENVELOPE: u64 = 2;
+/// `Deliver.sealed`.
+const SEALED: u64 = 3;
+/// Where the time of a sealed post of ours stands: after its head.
+pub(crate) const SEALED_STAMP: usize = 24;
 /// `Signed.body`.
 const BODY: u64 = 1;
 /// `ChannelBody.entries`.
@@ -18,11 +22,12 @@ pub(crate) fn post(frame: &[u8]) -> Option<&[u8]> {
     field(frame, DELIVER)
 }
 
-/// The times in the entries of a public post, in their order; `None` for an entry without one.
+/// The times in the entries of a post, in their order; `None` for an entry without one. A sealed post is one entry.
 pub(crate) fn stamps(post: &[u8]) -> impl Iterator<Item = Option<u64>> {
+    let sealed = field(post, SEALED).map(|sealed| sealed.get(SEALED_STAMP..).and_then(stamp));
     let body = field(post, ENVELOPE).and_then(|signed| field(signed, BODY)).unwrap_or_default();
     let entries = Fields(body).filter(|(number, _)| *number == ENTRIES);
-    entries.map(|(_, entry)| field(entry, CONTENT).and_then(stamp))
+    entries.map(|(_, entry)| field(entry, CONTENT).and_then(stamp)).chain(sealed)
 }
 
 /// The time that stands in a message.

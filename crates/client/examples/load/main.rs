@@ -3,6 +3,7 @@
 //! ```text
 //! publishers COUNT     so many clients of the library, each in a channel of its own
 //! readers COUNT        so many more receivers in all of these channels, that count what comes
+//! channels COUNT       one more receiver for each thousand channels in which nobody speaks
 //! send ENTRIES SIZE    publish so many messages as fast as readers take them; wait until all readers have all
 //! run MILLIS SIZE      the same for a time
 //! singly MILLIS SIZE   the same, but each publisher waits for the answer: a post for each message
@@ -23,7 +24,7 @@ mod raw;
 use bytes::Bytes;
 use darkchat_client::{Channel, Client, SendError, Sender, Sent};
 use darkchat_crypto::Identity;
-use darkchat_proto::{Code, ServerAddr};
+use darkchat_proto::{ChannelId, Code, ServerAddr};
 use darkchat_transport::Transport;
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::Ws;
@@ -44,6 +45,8 @@ const IN_FLIGHT: usize = 1_024;
 const AHEAD_BYTES: usize = 512 << 10;
 /// The same in messages: a server queues 4,096 posts at most, and one that is not full may hold few messages.
 const AHEAD_MESSAGES: usize = 2_048;
+/// Silent channels of one receiver.
+const CHANNELS: usize = 1_000;
 /// Handshakes at a time, fewer than a server takes.
 const HANDSHAKES: usize = 64;
 /// How long the last messages of a wave, or the words of a server, may take.
@@ -100,6 +103,7 @@ impl Load {
         match words[..] {
             ["publishers", count] => self.add_publishers(count.parse()?).await?,
             ["readers", count] => self.add_readers(count.parse()?).await?,
+            ["channels", count] => self.add_channels(count.parse()?).await?,
             ["send", count, size] => answer = self.wave(messages(count)?, size, IN_FLIGHT)?.await??,
             ["run", millis, size] => answer = self.wave(after(millis)?, size, IN_FLIGHT)?.await??,
             ["singly", millis, size] => answer = self.wave(after(millis)?, size, 1)?.await??,
@@ -154,6 +158,21 @@ impl Load {
                     Err(error) => println!("{{\"error\":\"a reader broke: {error}\"}}"),
                 }
             });
+        }
+        Ok(())
+    }
+
+    async fn add_channels(&mut self, count: usize) -> Result<(), Failure> {
+        for first in (0..count).step_by(CHANNELS) {
+            let number = |channel: usize| {
+                let mut id = [7; 32];
+                id[..8].copy_from_slice(&channel.to_be_bytes());
+                ChannelId::new(id)
+            };
+            let channels: Vec<_> = (first..count.min(first + CHANNELS)).map(number).collect();
+            let (transport, sizes) = (Arc::clone(&self.transport), Arc::clone(&self.sizes));
+            let receiver = Receiver::connect(transport, self.addr.addr.clone(), &channels, sizes).await?;
+            tokio::spawn(receiver.read());
         }
         Ok(())
     }

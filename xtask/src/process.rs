@@ -19,15 +19,17 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// The programs, as released.
 pub(crate) struct Programs {
     darkchatd: PathBuf,
+    darkchat: PathBuf,
     load: PathBuf,
 }
 
 impl Programs {
-    /// Builds both in one go, so that what they share is built once.
+    /// Builds all in one go, so that what they share is built once.
     pub(crate) fn build(root: &Path) -> Result<Self> {
         let out = Command::new(crate::cargo())
             .args(["build", "--release", "--quiet", "--message-format", "json-render-diagnostics"])
             .args(["--package", "darkchatd", "--bin", "darkchatd"])
+            .args(["--package", "darkchat", "--bin", "darkchat"])
             .args(["--package", "darkchat-client", "--example", "load"])
             .current_dir(root)
             .stderr(Stdio::inherit())
@@ -40,9 +42,9 @@ impl Programs {
             let built = programs.iter().find(|message| message["target"]["name"] == name);
             built.and_then(|message| message["executable"].as_str()).map(PathBuf::from)
         };
-        let (darkchatd, load) =
-            program("darkchatd").zip(program("load")).context("two programs are built")?;
-        Ok(Self { darkchatd, load })
+        let built = || Some((program("darkchatd")?, program("darkchat")?, program("load")?));
+        let (darkchatd, darkchat, load) = built().context("three programs are built")?;
+        Ok(Self { darkchatd, darkchat, load })
     }
 
     /// Starts a server on ports that the system chooses, with a throw-away key.
@@ -52,18 +54,24 @@ impl Programs {
 
     /// The same, under another program that runs what its arguments end with.
     pub(crate) fn server_under(&self, wrapper: &[&str]) -> Result<Server> {
+        self.server_with(wrapper, &["--no-peer-listen"], "trusted")
+    }
+
+    /// The same with these flags, of which these limits come.
+    pub(crate) fn server_with(&self, wrapper: &[&str], flags: &[&str], limits: &str) -> Result<Server> {
         // As many descriptors as the system lets us have.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"]).args(wrapper).arg(&self.darkchatd);
-        command.args(["--ephemeral", "--tcp", "0", "--ws", "0", "--no-peer-listen", "--prompt", "never"]);
+        command.args(["--ephemeral", "--tcp", "0", "--ws", "0", "--prompt", "never"]).args(flags);
         let mut program = Program::start(&mut command)?;
-        let (mut tcp, mut ws) = (String::new(), String::new());
+        let (mut tcp, mut ws, mut peers) = (String::new(), String::new(), String::new());
         loop {
             let line = program.line()?;
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["clients", addr] if addr.starts_with("tcp:") => addr.clone_into(&mut tcp),
                 ["clients", addr] => addr.clone_into(&mut ws),
-                ["limits", profile] => ensure!(profile == "trusted", "measured with the limits {profile}"),
+                ["peers", addr] => addr.clone_into(&mut peers),
+                ["limits", profile] => ensure!(profile == limits, "measured with the limits {profile}"),
                 ["ready"] => break,
                 _ => {}
             }
@@ -72,7 +80,15 @@ impl Programs {
             [] => program.child.id(),
             _ => only_child(program.child.id())?,
         };
-        Ok(Server { program, pid, tcp, ws })
+        Ok(Server { program, pid, tcp, ws, peers })
+    }
+
+    /// Runs `darkchat bench`; the object that it prints.
+    pub(crate) fn bench(&self, args: &[&str]) -> Result<Value> {
+        let out =
+            Command::new(&self.darkchat).arg("bench").args(args).args(["--json", "--quiet"]).output()?;
+        ensure!(out.status.success(), "bench {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(serde_json::from_slice(&out.stdout)?)
     }
 
     /// Starts the load beside a server.
@@ -89,7 +105,7 @@ fn only_child(pid: u32) -> Result<u32> {
 }
 
 /// A child with its streams; killed when it is dropped, by its own handle.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     input: Option<ChildStdin>,
     out: Receiver<String>,
@@ -97,7 +113,7 @@ struct Program {
 }
 
 impl Program {
-    fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let out = lines(child.stdout.take().context("a pipe")?);
@@ -106,7 +122,24 @@ impl Program {
         Ok(Self { child, input, out, err })
     }
 
-    fn line(&mut self) -> Result<String> {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of its standard error that holds this text.
+    pub(crate) fn says(&self, text: &str) -> Result<String> {
+        let end = Instant::now() + STOP_WITHIN;
+        loop {
+            let rest = end.saturating_duration_since(Instant::now());
+            let line = self.err.recv_timeout(rest).with_context(|| format!("it never said: {text}"))?;
+            if line.contains(text) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// The next line of its standard output.
+    pub(crate) fn line(&mut self) -> Result<String> {
         match self.out.recv_timeout(PATIENCE) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Timeout) => bail!("no answer within {PATIENCE:?}"),
@@ -144,6 +177,8 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
     pub(crate) tcp: String,
     pub(crate) ws: String,
+    /// Where other servers link with it, if they can.
+    pub(crate) peers: String,
 }
 
 impl Server {
@@ -178,16 +213,16 @@ impl Server {
     pub(crate) fn memory(&self) -> Result<Memory> {
         Memory::of(self.pid)
     }
+}
 
-    /// Processor time so far, in seconds.
-    pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The name, which may hold anything, ends with the last bracket; then the state is the first field.
-        let fields = stat.rsplit_once(')').context("a stat line")?.1;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |index: usize| -> Result<f64> { Ok(fields.get(index).context("a field")?.parse()?) };
-        Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
-    }
+/// Processor time of a process so far, in seconds.
+pub(crate) fn cpu_of(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, which may hold anything, ends with the last bracket; then the state is the first field.
+    let fields = stat.rsplit_once(')').context("a stat line")?.1;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |index: usize| -> Result<f64> { Ok(fields.get(index).context("a field")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
 /// Memory of a process, in KiB.
