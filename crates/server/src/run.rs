@@ -123,6 +123,12 @@ impl Loop {
     fn arrive(&mut self, node: &mut Node, now: Time, arrival: Arrival) {
         match arrival {
             Arrival::Frame { link, frame } => node.handle(now, Input::Frame { link, frame }),
+            Arrival::Messages { link, frames } => {
+                for frame in frames {
+                    node.handle(now, Input::Frame { link, frame });
+                    self.carry_out(node, now);
+                }
+            }
             Arrival::Opened(new) => self.open(node, now, *new),
             Arrival::Closed { link, why } => self.closed(node, now, link, why),
             Arrival::NotDialled(failed) => {

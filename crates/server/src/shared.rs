@@ -33,6 +33,11 @@ pub(crate) enum Arrival {
         link: LinkId,
         frame: Received,
     },
+    /// Messages that came in together, in their order: they are for one turn.
+    Messages {
+        link: LinkId,
+        frames: Vec<Received>,
+    },
     /// A link is gone.
     Closed {
         link: LinkId,

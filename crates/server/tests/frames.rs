@@ -60,6 +60,32 @@ async fn frame_lengths_over_the_bound_end_the_link_and_nobody_else_notices() {
     assert_eq!(bob.hear().await.1, "all is well");
 }
 
+/// Posts of one record are handled together, and all the same in their place among the other frames.
+#[tokio::test]
+async fn frames_of_one_record_are_answered_in_their_order() {
+    let memory = Memory::default();
+    let hub = server(&memory, "hub").await;
+    let lobby = channel("lobby");
+    let mut alice = client_in(&memory, &hub, lobby).await;
+    let mut bob = client_in(&memory, &hub, lobby).await;
+    let mut record = Vec::new();
+    let mut ask = |req, kind| record.extend(plain(&Frame::asking(req, kind)));
+    for (req, text) in (101..).zip(["one", "two", "three"]) {
+        ask(req, Kind::Publish { deliver: alice.post(lobby, text) });
+    }
+    ask(104, Kind::Leave { channels: vec![lobby] });
+    ask(105, Kind::Publish { deliver: alice.post(lobby, "four") });
+    alice.send_plain(&record).await.unwrap();
+    for req in 101..=104 {
+        assert!(matches!(alice.reply(req).await, Kind::Ok(_)), "{req}");
+    }
+    let Kind::Error(refusal) = alice.reply(105).await else { panic!("she has left") };
+    assert_eq!(refusal.code, Code::NotJoined);
+    for text in ["one", "two", "three"] {
+        assert_eq!(bob.hear().await.1, text);
+    }
+}
+
 /// The original had no framing: what arrived in one read was one message.
 #[tokio::test]
 async fn two_frames_in_one_segment_and_one_frame_in_twenty_are_the_same_to_the_server() {

@@ -9,7 +9,7 @@ use crate::shown::Shown;
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::Opener;
 use darkchat_node::Received;
-use darkchat_proto::{Code, FrameStream};
+use darkchat_proto::{Code, FrameStream, Time};
 use darkchat_transport::BoxStream;
 use futures_util::StreamExt as _;
 use futures_util::future::join;
@@ -19,6 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+
+/// Messages of one record that go to the loop together: as many as fill a few records of each receiver.
+const GATHERED: usize = 64;
+/// How long messages of one record wait for each other. Checking a signature takes some 70 µs: the first one is not
+/// to wait for all of them.
+const GATHER_WITHIN: Duration = Duration::from_millis(1);
 
 /// Reads one link until its end.
 pub(crate) struct Reader {
@@ -111,35 +117,51 @@ impl Reader {
         }
         self.frames.push(plain.freeze());
         let held = self.frames.len();
+        let (mut gathered, mut since) = (Vec::new(), Time::ZERO);
         loop {
+            let now = self.shared.clock.now();
             let checked = match self.frames.next_frame() {
-                Ok(None) => return Ok(()),
-                Ok(Some(frame)) => {
-                    let one_in = self.outbox.checked_one_in();
-                    self.checker.frame(self.shared.clock.now(), frame, held, one_in)
+                Ok(None) => {
+                    self.tell(gathered).await;
+                    return Ok(());
                 }
+                Ok(Some(frame)) => self.checker.frame(now, frame, held, self.outbox.checked_one_in()),
                 Err(error) => Checked::fatal(0, error.code()),
             };
-            self.hand_on(checked).await?;
+            let Checked { wait, hand: (first, second), is_fatal } = checked;
+            let wait = wait.max(self.outbox.rest(now));
+            // What came before goes on before anything waits or is answered.
+            let is_message = second.is_none() && is_message(&first);
+            let is_late = gathered.len() >= GATHERED || now.saturating_since(since) >= GATHER_WITHIN;
+            if !wait.is_zero() || !is_message || is_late {
+                self.tell(std::mem::take(&mut gathered)).await;
+                since = now;
+            }
+            self.rest(wait).await?;
+            gathered.push(first);
+            gathered.extend(second);
+            if !is_message {
+                self.tell(std::mem::take(&mut gathered)).await;
+            }
+            if is_fatal {
+                return Err(End::Closing);
+            }
         }
     }
 
-    async fn hand_on(&mut self, checked: Checked) -> Result<(), End> {
-        let Checked { wait, hand: (first, second), is_fatal } = checked;
-        let rest = self.outbox.rest(self.shared.clock.now());
-        self.rest(wait.max(rest)).await?;
-        self.tell(first).await;
-        if let Some(second) = second {
-            self.tell(second).await;
-        }
-        if is_fatal { Err(End::Closing) } else { Ok(()) }
-    }
-
-    async fn tell(&mut self, frame: Received) {
+    /// Tells the loop of frames, in their order.
+    async fn tell(&mut self, mut frames: Vec<Received>) {
         let link = self.outbox.link();
-        // A place first: a link that waits for one holds its frame once.
+        if frames.is_empty() {
+            return;
+        }
+        // A place first: a link that waits for one holds its frames once.
         if let Ok(place) = self.shared.arrivals.reserve().await {
-            place.send(Arrival::Frame { link, frame });
+            let only = if frames.len() == 1 { frames.pop() } else { None };
+            place.send(match only {
+                Some(frame) => Arrival::Frame { link, frame },
+                None => Arrival::Messages { link, frames },
+            });
         }
     }
 
@@ -173,6 +195,11 @@ impl Reader {
             _ => Code::Truncated,
         }
     }
+}
+
+/// Whether it is for others, so that the node may handle several at once: nothing waits for its answer but more of them.
+const fn is_message(received: &Received) -> bool {
+    matches!(received, Received::Publish { .. } | Received::SealedPublish { .. } | Received::Route { .. })
 }
 
 impl std::fmt::Debug for Reader {

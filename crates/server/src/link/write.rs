@@ -1,4 +1,4 @@
-//! The writing half of a link: what waits is put into records of up to 16 KiB, sealed in place, and flushed once.
+//! The writing half of a link: what waits is put into records of up to 32 KiB, sealed in place, and flushed once.
 
 use crate::LinkId;
 use crate::limits::CLOSE_WITHIN;
@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Plaintext of one record, in bytes: large enough that sealing and system calls cost little each, small enough that
-/// a busy link holds little.
-const RECORD_FILL: usize = 16 * 1024;
+/// Plaintext of one record, in bytes: large enough that sealing and system calls cost little each and that the longest
+/// post that clients gather leaves in one, small enough that a busy link holds little.
+const RECORD_FILL: usize = 32 * 1024;
 /// Bytes that Noise adds to a record.
 const TAG: usize = 16;
 /// Runs that are shared with other links, per link. A run of a few bytes may keep a turn's bytes of all links alive,
