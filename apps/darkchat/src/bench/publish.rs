@@ -185,7 +185,10 @@ impl Bare {
     async fn publish(&mut self, turns: &mut Turns, size: usize) -> Result<u64, Failure> {
         (self.is_over, self.refused) = (false, 0);
         loop {
-            // Whatever may leave now leaves together.
+            // All answers that are there make room, and whatever may leave then leaves together.
+            while let Some(heard) = self.link.reader.next().now_or_never() {
+                self.heard(heard?, turns).await?;
+            }
             while self.is_free() && self.record.len() < RECORD {
                 let Some(turn) = turns.next().now_or_never() else { break };
                 self.turn(turn, size);
