@@ -3,6 +3,7 @@
 mod blame;
 mod clients;
 mod direct;
+mod flooding;
 mod hops;
 mod lookup;
 mod neighbours;
