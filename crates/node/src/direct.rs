@@ -195,8 +195,9 @@ impl Node {
         let payload = Carried::Direct(DmDeliver { user, device, packet, delivery: 0 }).encode();
         let mut head = self.new_head(Class::Dm, vec![router], false);
         head.corr = corr;
-        // A repeat goes another way, if there is one: whoever is on the first may take everything and pass on nothing.
-        let from = (attempt > 0).then_some(first);
+        // Every second attempt goes another way, if there is one: whoever is on the first may take everything and pass on
+        // nothing, and so may whoever is on the other.
+        let from = (attempt % 2 == 1).then_some(first);
         self.forward(Travelling { head, payload, source: link, from });
         Ok(())
     }
@@ -240,17 +241,17 @@ impl Node {
         };
         let Some(to) = self.sessions.of_device(dm.user, dm.device) else {
             self.cx.stats.drop_new(1, DroppedFor::NotHere);
-            return self.tell_status(head.origin, head.corr, Code::NotHere);
+            return self.tell_status(Some(link), (head.origin, head.corr), Code::NotHere);
         };
         // What was sent again by another way may come twice. The number is the sending server's and nobody can guess it,
         // and who repeats it with the same bytes takes nothing away.
         let number = [digest.as_bytes().as_slice(), &head.corr.to_be_bytes()].concat();
         if head.corr != 0 && !self.router.seen.insert(self.cx.now, Digest16::of(&number)) {
             self.cx.stats.drop_new(1, DroppedFor::Duplicate);
-            return self.tell_status(head.origin, head.corr, Code::Ok);
+            return self.tell_status(Some(link), (head.origin, head.corr), Code::Ok);
         }
         let code = self.hand_to(to, link, dm, (head.origin, head.corr));
-        self.tell_status(head.origin, head.corr, code);
+        self.tell_status(Some(link), (head.origin, head.corr), code);
     }
 
     /// A device could not open what it was handed.
@@ -258,19 +259,19 @@ impl Node {
         let Some(session) = self.sessions.get(link).filter(|_| code == Code::NoSession) else { return };
         let (user, device) = (session.user, session.device);
         if let Some((origin, corr)) = self.directs.reject(delivery, user, device) {
-            self.tell_status(origin, corr, Code::NoSession);
+            self.tell_status(None, (origin, corr), Code::NoSession);
         }
     }
 
     /// A packet or a question goes nowhere: its origin is told.
     pub(crate) fn undeliverable(&mut self, head: &RouteHead) {
         if matches!(head.class, Class::Dm | Class::LookupReq) {
-            self.tell_status(head.origin, head.corr, Code::Unreachable);
+            self.tell_status(None, (head.origin, head.corr), Code::Unreachable);
         }
     }
 
-    /// Tells the server where a packet or a question began what became of it.
-    fn tell_status(&mut self, origin: RouterId, corr: u64, code: Code) {
+    /// Tells the server where a packet or a question began what became of it; `via` is the link that brought it.
+    fn tell_status(&mut self, via: Option<LinkId>, (origin, corr): (RouterId, u64), code: Code) {
         if corr == 0 {
             return;
         }
@@ -280,7 +281,7 @@ impl Node {
         let mut head = self.new_head(Class::DmStatus, vec![origin], false);
         head.corr = corr;
         let payload = Carried::Status(code).encode();
-        self.forward(Travelling { head, payload, source: OURSELVES, from: None });
+        self.answer_by(via, Travelling { head, payload, source: OURSELVES, from: None });
     }
 
     /// A server said what became of a packet or a question of ours.

@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// Who has not answered by then is not waited for.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Who has not answered by then is asked once more, by another way if there is one: whoever is on the first may take
+/// everything and pass on nothing.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The most servers asked about one user: more than a user has devices.
 const FAN: usize = 8;
 /// What was found serves those who ask the same within this time.
@@ -35,6 +38,8 @@ const MAX_RATED: usize = 4_096;
 #[derive(Debug)]
 struct Pending {
     user: UserId,
+    /// When the silent ones are asked again, and when they are not waited for any more.
+    again: Time,
     until: Time,
     askers: Vec<Asker>,
     /// All that say they know.
@@ -74,6 +79,8 @@ struct Rating {
 pub(crate) struct Lookups {
     pending: BTreeMap<u64, Pending>,
     by_time: BTreeSet<(Time, u64)>,
+    /// Those whose silent servers were not asked again yet.
+    again: BTreeSet<(Time, u64)>,
     /// The newest lookup of each user, for those who ask the same.
     by_user: BTreeMap<UserId, u64>,
     askers: usize,
@@ -112,6 +119,7 @@ impl Lookups {
     fn begin(&mut self, pending: Pending) -> u64 {
         let number = self.next();
         self.by_time.insert((pending.until, number));
+        self.again.insert((pending.again, number));
         self.by_user.insert(pending.user, number);
         self.askers = self.askers.saturating_add(pending.askers.len());
         self.pending.insert(number, pending);
@@ -130,6 +138,7 @@ impl Lookups {
     fn end(&mut self, number: u64) -> Option<Pending> {
         let pending = self.pending.remove(&number)?;
         self.by_time.remove(&(pending.until, number));
+        self.again.remove(&(pending.again, number));
         if self.by_user.get(&pending.user) == Some(&number) {
             self.by_user.remove(&pending.user);
         }
@@ -221,6 +230,16 @@ impl Lookups {
         }
     }
 
+    /// The next lookup whose silent servers are to be asked again: whom it is about, and these with their numbers.
+    fn next_silent(&mut self, now: Time) -> Option<(UserId, Vec<(RouterId, u64)>)> {
+        let due = self.again.first().copied().filter(|(at, _)| *at <= now)?;
+        self.again.remove(&due);
+        let pending = self.pending.get(&due.1)?;
+        let is_silent = |(_, corr): &(&RouterId, &u64)| self.asked.contains_key(corr);
+        let silent = pending.waiting.iter().filter(is_silent).map(|(server, corr)| (*server, *corr));
+        Some((pending.user, silent.collect()))
+    }
+
     fn next_late(&mut self, now: Time) -> Option<Pending> {
         let (_, number) = self.by_time.first().copied().filter(|(until, _)| *until <= now)?;
         self.end(number)
@@ -228,8 +247,9 @@ impl Lookups {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let pending = self.by_time.first().map(|(at, _)| *at);
+        let again = self.again.first().map(|(at, _)| *at);
         let answer = self.answers_by_time.first().map(|(at, _)| *at);
-        [pending, answer].into_iter().flatten().min()
+        [pending, again, answer].into_iter().flatten().min()
     }
 
     /// The users that are looked for, the clients that wait, and the users of whom an answer is kept.
@@ -268,6 +288,7 @@ impl Node {
         }
         let lookup = self.lookups.begin(Pending {
             user,
+            again: self.cx.now + ASK_AGAIN,
             until: self.cx.now + LOOKUP_TIMEOUT,
             askers: vec![asker],
             complete: whom.len() == claimed.len(),
@@ -276,11 +297,29 @@ impl Node {
             found: Vec::new(),
         });
         for server in whom {
-            let mut head = self.new_head(Class::LookupReq, vec![server], false);
-            head.corr = self.cx.rng.next_u64().max(1);
-            if self.lookups.ask(lookup, server, head.corr) {
-                let payload = Carried::Lookup(user).encode();
-                self.forward(Travelling { head, payload, source: OURSELVES, from: None });
+            let corr = self.cx.rng.next_u64().max(1);
+            if self.lookups.ask(lookup, server, corr) {
+                self.put_question(user, (server, corr), None);
+            }
+        }
+    }
+
+    /// Asks one server; not by the neighbour `avoid`, unless there is no other.
+    fn put_question(&mut self, user: UserId, (server, corr): (RouterId, u64), avoid: Option<RouterId>) {
+        let mut head = self.new_head(Class::LookupReq, vec![server], false);
+        head.corr = corr;
+        let payload = Carried::Lookup(user).encode();
+        self.forward(Travelling { head, payload, source: OURSELVES, from: avoid });
+    }
+
+    /// Asks those again that have said nothing, where there is another way to them.
+    fn ask_again(&mut self) {
+        while let Some((user, silent)) = self.lookups.next_silent(self.cx.now) {
+            for (server, corr) in silent {
+                let first = self.map.next_hop(server, None);
+                if self.map.next_hop(server, first) != first {
+                    self.put_question(user, (server, corr), first);
+                }
             }
         }
     }
@@ -311,7 +350,7 @@ impl Node {
         let payload = Carried::Found { bundles, complete: true }.encode();
         let mut answer = self.new_head(Class::LookupRep, vec![head.origin], false);
         answer.corr = head.corr;
-        self.forward(Travelling { head: answer, payload, source: link, from: None });
+        self.answer_by(Some(link), Travelling { head: answer, payload, source: link, from: None });
     }
 
     /// A server answered a question of ours: the signatures that it shows are checked, and those of nobody else.
@@ -379,6 +418,7 @@ impl Node {
     /// Ends the lookups that somebody did not answer in time.
     pub(crate) fn expire_lookups(&mut self) {
         let now = self.cx.now;
+        self.ask_again();
         while let Some(late) = self.lookups.next_late(now) {
             for server in late.waiting.keys() {
                 self.lookups.rate(now, *server, false);
@@ -409,6 +449,7 @@ mod tests {
         let claimed: Vec<RouterId> = (1..=servers).map(RouterId).collect();
         Pending {
             user: user(of),
+            again: Time::ZERO + ASK_AGAIN,
             until: Time::ZERO + LOOKUP_TIMEOUT,
             askers: vec![asker()],
             waiting: claimed.iter().map(|server| (*server, 0)).collect(),
@@ -441,9 +482,13 @@ mod tests {
         let mut lookups = Lookups::default();
         let lookup = lookups.begin(pending(1, 1));
         lookups.ask(lookup, RouterId(1), 11);
+        assert!(lookups.next_silent(Time::from_millis(999)).is_none());
+        assert_eq!(lookups.next_silent(Time::ZERO + ASK_AGAIN), Some((user(1), vec![(RouterId(1), 11)])));
+        assert!(lookups.next_silent(Time::ZERO + ASK_AGAIN).is_none(), "once");
         assert!(lookups.next_late(Time::from_millis(1_999)).is_none());
         assert!(lookups.next_late(Time::ZERO + LOOKUP_TIMEOUT).is_some());
         assert!(lookups.asked.is_empty() && lookups.by_time.is_empty() && lookups.by_user.is_empty());
+        assert!(lookups.again.is_empty());
         assert_eq!(lookups.verify((lookup, RouterId(1)), vec![Bytes::new()]), None, "nobody waits for it");
     }
 

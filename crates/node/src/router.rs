@@ -236,6 +236,16 @@ impl Node {
         hops
     }
 
+    /// Sends an answer back by the neighbour that brought what it answers, for that way carries; else by the map.
+    pub(crate) fn answer_by(&mut self, via: Option<LinkId>, answer: Travelling) {
+        let Some(link) = via.filter(|link| self.peers.router_of(*link).is_some()) else {
+            self.forward(answer);
+            return;
+        };
+        let Travelling { head, payload, source, .. } = answer;
+        self.send_route(link, source, Owed::Nothing, Route { head, payload });
+    }
+
     /// Whether it is on its way.
     fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> bool {
         let class = match route.head.class {
