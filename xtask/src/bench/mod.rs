@@ -12,7 +12,7 @@ mod table;
 mod wire;
 
 use crate::process::Programs;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 pub(crate) use goals::median;
 use rows::{ROWS, Row};
 use std::path::Path;
@@ -55,17 +55,14 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     };
     let wanted: Vec<&Row> = ROWS.iter().filter(|row| names.is_empty() || names.contains(&row.name)).collect();
     let programs = Programs::build(root)?;
-    let mut lines = Vec::new();
     for row in wanted {
         println!("== {}: {}", row.name, row.what);
-        for line in (row.measure)(&programs, effort)? {
-            println!("{}", line.text());
-            lines.push((row.name, line));
+        let lines = (row.measure)(&programs, effort)?;
+        lines.iter().for_each(|line| println!("{}", line.text()));
+        // After each row, so that a run that is ended early leaves what it has.
+        if flags.contains(&"--write") {
+            table::write(root, row.name, &lines)?;
         }
-    }
-    if flags.contains(&"--write") {
-        ensure!(names.is_empty() || !lines.is_empty(), "nothing was measured");
-        table::write(root, &lines)?;
     }
     Ok(())
 }

@@ -12,25 +12,24 @@ const END: &str = "<!-- end of `cargo xtask bench --write` -->\n";
 const HEAD: &str =
     "| row | figure | median (least–most) | ratio or figure | goal | |\n|---|---|---|---:|---:|---|\n";
 
-pub(crate) fn write(root: &Path, lines: &[(&str, Line)]) -> Result<()> {
+pub(crate) fn write(root: &Path, measured: &str, lines: &[Line]) -> Result<()> {
     let path = root.join(FILE);
     let text = fs::read_to_string(&path)?;
-    fs::write(&path, replaced(&text, lines)?)?;
-    println!("written: {FILE}");
-    Ok(())
+    Ok(fs::write(&path, replaced(&text, measured, lines)?)?)
 }
 
-fn replaced(text: &str, lines: &[(&str, Line)]) -> Result<String> {
+fn replaced(text: &str, measured: &str, lines: &[Line]) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{FILE} has no {BEGIN}"))?;
     let (old, after) = rest.split_once(END).with_context(|| format!("{FILE} has no {END}"))?;
     let mut table = HEAD.to_owned();
     for row in ROWS {
-        let new: Vec<_> = lines.iter().filter(|(name, _)| *name == row.name).collect();
-        let kept = old.lines().filter(|line| line.starts_with(&format!("| {} |", row.name)));
-        if new.is_empty() {
+        let name = row.name;
+        if name != measured {
+            let kept = old.lines().filter(|line| line.starts_with(&format!("| {name} |")));
             kept.for_each(|line| table.extend([line, "\n"]));
+            continue;
         }
-        for (name, line) in new {
+        for line in lines {
             let [systems, value, goal, verdict] = line.cells();
             let figure = &line.figure;
             table += &format!("| {name} | {figure} | {systems} | {value} | {goal} | {verdict} |\n");
@@ -48,12 +47,12 @@ mod tests {
     fn rows_that_were_not_measured_keep_their_lines() {
         let text = format!("a\n{BEGIN}{HEAD}| fanout-64 | old |\n| churn | old |\n{END}b\n");
         let line = Line::own("sessions", vec![1_200.0], Goal::AtLeast(1_000.0));
-        let new = replaced(&text, &[("churn", line)]).unwrap();
+        let new = replaced(&text, "churn", &[line]).unwrap();
         assert!(
             new.contains("| fanout-64 | old |\n| churn | sessions | ours 1200 (1200–1200) | 1200 |"),
             "{new}"
         );
         assert!(new.starts_with("a\n") && new.ends_with("b\n") && !new.contains("churn | old"));
-        assert!(replaced("no markers", &[]).is_err());
+        assert!(replaced("no markers", "churn", &[]).is_err());
     }
 }
