@@ -195,7 +195,10 @@ impl Server {
     }
 
     fn run(mut command: Command, kind: Kind, more: &[&str]) -> Self {
-        command.args(["--ephemeral", "--prompt", "always"]);
+        command.args(["--prompt", "always"]);
+        if !more.contains(&"--key") {
+            command.arg("--ephemeral");
+        }
         if !more.iter().any(|flag| ["--peer-listen", "--no-peer-listen"].contains(flag)) {
             command.args(["--peer-listen", "0"]);
         }
