@@ -17,6 +17,7 @@ mod place;
 mod print;
 mod recv;
 mod send;
+mod stack;
 
 use args::{Cli, Color, Command, IdAction};
 use clap::Parser as _;
@@ -32,7 +33,8 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// How long the end waits for threads. They have nothing left to do; one that asks for an address cannot be woken.
+/// How long the end waits for threads, which wipe their stacks. They have nothing else left to do; one that asks for an
+/// address cannot be woken.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -59,7 +61,8 @@ fn main() -> ExitCode {
 }
 
 fn on_runtime(global: &args::Global, command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(2).enable_all().on_thread_stop(stack::wipe).build()?;
     let done = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -69,8 +72,8 @@ fn on_runtime(global: &args::Global, command: Command) -> Result<(), Failure> {
             _ = terminate.recv() => Err(Failure::Signal(SignalKind::terminate().as_raw_value())),
         }
     });
-    // Threads that have ended leave no stack behind, on which something may stand that they worked with.
     runtime.shutdown_timeout(LAST_THREADS);
+    stack::wipe();
     done
 }
 

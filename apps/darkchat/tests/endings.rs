@@ -1,4 +1,5 @@
 //! How servers end, and what those who were connected see of it.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod common;
 

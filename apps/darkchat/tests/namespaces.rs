@@ -126,7 +126,7 @@ fn filter_ends(place: &str) -> Option<()> {
 /// Case E19 of the test plan: programs die, and their systems' word of it is lost. It takes the 75 s of a client.
 #[test]
 fn e19_half_open_links_are_noticed_in_time_and_leave_no_ghost() {
-    let Some((_namespaces, [one, two])) = line("h") else {
+    let Some((_namespaces, [one, two])) = line("g") else {
         eprintln!("skipped: no right to make network namespaces here");
         return;
     };

@@ -271,8 +271,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "what waited for a client that was away is forgotten",
         edits: &[Edit {
             file: "crates/node/src/link/away.rs",
-            text: "link.queue = queue;",
-            by: "link.queue = crate::queue::Queue::default();\n        drop(queue);",
+            text: "link.queue = left.queue;",
+            by: "drop(left.queue);",
         }],
         tests: &[node("resume"), node(""), RESUME],
     },
