@@ -17,7 +17,7 @@ enum Outcome {
 /// Its name, and what it does.
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 14] = [
     ("fmt", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("proto", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -28,8 +28,6 @@ const STEPS: [Step; 15] = [
     ("doc", documentation),
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
     ("test", |root| cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"])),
-    // More seeds than the tests have, built as released because they are many.
-    ("worlds", |root| crate::simulate::worlds(root, "ci").map(|()| Outcome::Passed)),
     ("fuzz", fuzz),
     ("vectors", foreign_vectors),
     ("sdk", sdk),
