@@ -109,11 +109,23 @@ impl Limbo {
         all
     }
 
-    /// Takes what waits for a server, in order.
-    pub(crate) fn take(&mut self, to: RouterId) -> Vec<Waiting> {
-        let all = self.by_destination.range((to, 0)..=(to, u64::MAX));
-        let numbers: Vec<u64> = all.map(|(_, number)| *number).collect();
-        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    /// Takes what waits for these servers, in the order in which it came: a frame that came for several of them is one
+    /// again.
+    pub(crate) fn take(&mut self, servers: &[RouterId]) -> Vec<Travelling> {
+        let of = |to: &RouterId| self.by_destination.range((*to, 0)..=(*to, u64::MAX));
+        let numbers: BTreeSet<u64> = servers.iter().flat_map(of).map(|(_, number)| *number).collect();
+        let mut frames: Vec<(Travelling, BTreeSet<RouterId>)> = Vec::new();
+        for Waiting { to, frame, .. } in numbers.into_iter().filter_map(|number| self.remove(number)) {
+            let joined = frames.last_mut().is_some_and(|(last, dst)| *last == frame && dst.insert(to));
+            if !joined {
+                frames.push((frame, BTreeSet::from([to])));
+            }
+        }
+        let addressed = |(mut frame, dst): (Travelling, BTreeSet<RouterId>)| {
+            frame.head.dst = dst.into_iter().collect();
+            frame
+        };
+        frames.into_iter().map(addressed).collect()
     }
 
     /// Takes what has waited too long.
@@ -177,6 +189,28 @@ mod tests {
         entries.iter().map(|entry| entry.frame.head.id).collect()
     }
 
+    /// The frames that leave for these servers, each with where it goes.
+    fn taken(limbo: &mut Limbo, servers: &[u64]) -> Vec<(u64, Vec<u64>)> {
+        let servers: Vec<RouterId> = servers.iter().map(|server| RouterId(*server)).collect();
+        let numbers = |dst: Vec<RouterId>| dst.into_iter().map(|server| server.0).collect();
+        limbo.take(&servers).into_iter().map(|frame| (frame.head.id, numbers(frame.head.dst))).collect()
+    }
+
+    #[test]
+    fn copies_of_a_frame_leave_as_one_and_all_leave_in_order() {
+        let mut limbo = Limbo::new(10_000);
+        for (id, to, len) in [(1, 3, 5), (1, 2, 5), (1, 4, 5), (2, 2, 5), (1, 2, 5), (1, 2, 5), (1, 3, 6)] {
+            limbo.wait(Time::ZERO, RouterId(to), frame(id, len));
+        }
+        let (twice, another) = ((1, vec![2]), (1, vec![3]));
+        assert_eq!(
+            taken(&mut limbo, &[2, 3]),
+            [(1, vec![2, 3]), (2, vec![2]), twice.clone(), twice, another],
+            "a repeat is no copy, nor are other bytes under the same number"
+        );
+        assert_eq!(taken(&mut limbo, &[4]), [(1, vec![4])]);
+    }
+
     #[test]
     fn what_waits_is_bounded_and_the_oldest_goes_first() {
         let mut limbo = Limbo::new(1_000);
@@ -185,9 +219,9 @@ mod tests {
         assert_eq!(ids(&gone), [0, 1, 2, 3, 4]);
         assert!(limbo.bytes() <= 1_000);
         assert_eq!(ids(&limbo.wait(Time::ZERO, RouterId(1), frame(77, 2_000))), [77], "it never fits");
-        assert_eq!(ids(&limbo.take(RouterId(1))), [5, 7]);
+        assert_eq!(taken(&mut limbo, &[1]), [(5, vec![1]), (7, vec![1])]);
         assert_eq!(limbo.destinations(), [RouterId(0)]);
-        assert_eq!(ids(&limbo.take(RouterId(0))), [6, 8]);
+        assert_eq!(taken(&mut limbo, &[0]), [(6, vec![0]), (8, vec![0])]);
         assert_eq!((limbo.bytes(), limbo.deadline()), (0, None));
     }
 
@@ -204,7 +238,7 @@ mod tests {
         limbo.wait(Time::from_millis(1), RouterId(1), frame(2, 10));
         assert_eq!(limbo.deadline(), Some(Time::ZERO + LIMBO_TIME));
         assert_eq!(ids(&limbo.expire(Time::ZERO + LIMBO_TIME)), [1]);
-        assert_eq!(ids(&limbo.take(RouterId(1))), [2]);
+        assert_eq!(taken(&mut limbo, &[1]), [(2, vec![1])]);
     }
 
     #[test]

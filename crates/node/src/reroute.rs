@@ -63,15 +63,11 @@ impl Node {
     /// The map changed: what has a way now goes it.
     pub(crate) fn try_again(&mut self) {
         self.send_stranded();
-        for to in self.limbo.destinations() {
-            if self.map.next_hop(to, None).is_none() {
-                continue;
-            }
-            for Waiting { mut frame, .. } in self.limbo.take(to) {
-                self.cx.stats.take_back(1);
-                frame.head.dst = vec![to];
-                self.forward(frame);
-            }
+        let mut here = self.limbo.destinations();
+        here.retain(|to| self.map.next_hop(*to, None).is_some());
+        for frame in self.limbo.take(&here) {
+            self.cx.stats.take_back(u64::try_from(frame.head.dst.len()).unwrap_or(u64::MAX));
+            self.forward(frame);
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Incoming<'a> {
 }
 
 /// A route that arrived, or begins here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Travelling {
     pub(crate) head: RouteHead,
     pub(crate) payload: Bytes,

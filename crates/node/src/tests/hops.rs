@@ -239,6 +239,33 @@ fn a_server_without_a_second_way_gets_what_was_sent_while_it_was_gone_for_second
     assert_eq!((world.stats(0).pending, world.stats(0).sizes.limbo_bytes), (0, 0));
 }
 
+/// Seed 1639 of the simulator's larger worlds: on a line of ten servers one frame for eight of them crossed 79 links.
+#[test]
+fn what_waited_for_several_servers_crosses_a_link_once() {
+    let mut world = World::line(4);
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    let others = [1, 2, 3].map(|at| world.client(at, 2));
+    for other in others {
+        world.join_spread(other, "lobby");
+    }
+    world.cut(0, 1);
+    for text in texts(0..2) {
+        world.say(alice, "lobby", &text);
+    }
+    assert_eq!(world.stats(0).pending, 6);
+    world.carried.clear();
+    world.run_for(secs(5));
+    for other in others {
+        assert_eq!(world.heard(other), texts(0..2));
+    }
+    let is_post =
+        |frame: &Frame| matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel);
+    let crossed = world.carried.iter().filter(|(_, frame)| is_post(frame)).count();
+    assert_eq!(crossed, 6, "each of two posts over each of three links");
+    assert_eq!((world.stats(0).pending, world.stats(0).sizes.limbo_bytes), (0, 0));
+}
+
 #[test]
 fn what_waits_for_a_way_is_given_up_after_ten_seconds_and_counted() {
     for (limbo_bytes, reason) in [(4 << 20, DroppedFor::LimboExpired), (0, DroppedFor::LimboExpired)] {
