@@ -8,6 +8,7 @@ mod mutants;
 mod process;
 mod proto;
 mod simulate;
+mod testing;
 mod tidy;
 mod vectors;
 mod web;

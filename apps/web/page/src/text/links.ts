@@ -7,7 +7,7 @@ export type Run =
 
 /** Links of one message that can be opened; a text of thousands stays readable and cheap. */
 const LINKS = 50;
-/** The longest address that becomes a link, in characters. */
+/** The longest address that becomes a link, in characters, with what ends its sentence; more is not looked at. */
 const LENGTH = 2_000;
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\\]+/gi;
 const CLOSING: Readonly<Record<string, string>> = { ")": "(", "]": "[", "}": "{" };
@@ -19,8 +19,10 @@ export function runsOf(text: string): Run[] {
   let done = 0;
   let links = 0;
   for (const match of text.matchAll(ADDRESS)) {
+    if (links === LINKS) break;
+    if (match[0].length > LENGTH) continue;
     const found = trimmed(match[0]);
-    const url = links < LINKS ? urlOf(found) : undefined;
+    const url = urlOf(found);
     if (url === undefined) continue;
     links += 1;
     if (match.index > done) runs.push({ is: "plain", text: text.slice(done, match.index) });
@@ -50,7 +52,7 @@ function trimmed(address: string): string {
 }
 
 function urlOf(address: string): URL | undefined {
-  if (address.length > LENGTH || !URL.canParse(address)) return undefined;
+  if (!URL.canParse(address)) return undefined;
   const url = new URL(address);
   // `https://bank.example@evil.example/` is there to deceive.
   return url.hostname === "" || url.username !== "" || url.password !== "" ? undefined : url;

@@ -1,0 +1,128 @@
+//! The tests of the workspace: built by cargo, and run several programs at a time, for many of them mostly wait.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Those that take longest begin first, so that nothing long is left over at the end.
+const LONGEST: [&str; 3] = ["worlds", "namespaces", "attacks"];
+
+/// A program that cargo made of tests.
+#[derive(Debug, PartialEq, Eq)]
+struct Tests {
+    name: String,
+    /// The folder of its package, where cargo would run it.
+    folder: PathBuf,
+    program: PathBuf,
+}
+
+/// Runs all tests, then the examples in the documentation; what fails does not hide what comes after.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let mut programs = build(root)?;
+    programs.sort_by_key(|tests| !LONGEST.contains(&tests.name.as_str()));
+    let count = programs.len();
+    let (waiting, failed) = (Mutex::new(programs.into_iter()), Mutex::new(Vec::new()));
+    // One more than there are processors, as of three one waits at any time.
+    let lanes = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some(tests) = next(&waiting) {
+                    if let Err(error) = run_one(&tests) {
+                        let line = format!("{} ({error:#})", tests.name);
+                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
+                    }
+                }
+            });
+        }
+    });
+    let examples = Command::new(crate::cargo())
+        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--doc"])
+        .current_dir(root)
+        .status()?;
+    let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !examples.success() {
+        failed.push("examples in the documentation".to_owned());
+    }
+    ensure!(failed.is_empty(), "of {count} programs, these failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn next(waiting: &Mutex<std::vec::IntoIter<Tests>>) -> Option<Tests> {
+    waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next()
+}
+
+fn build(root: &Path) -> Result<Vec<Tests>> {
+    let out = Command::new(crate::cargo())
+        .args(["test", "--workspace", "--locked", "--no-run", "--message-format", "json-render-diagnostics"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(out.status.success(), "the tests do not build");
+    let said = String::from_utf8(out.stdout)?;
+    let found: Vec<Tests> =
+        said.lines().filter_map(|line| tests_of(&serde_json::from_str(line).ok()?)).collect();
+    ensure!(!found.is_empty(), "cargo built no tests");
+    Ok(found)
+}
+
+/// The tests that a message of cargo is about, if it is about any.
+fn tests_of(message: &Value) -> Option<Tests> {
+    let is_test = message["profile"]["test"] == true;
+    let manifest = Path::new(message["manifest_path"].as_str()?);
+    let tests = Tests {
+        name: message["target"]["name"].as_str()?.to_owned(),
+        folder: manifest.parent()?.to_owned(),
+        program: message["executable"].as_str()?.into(),
+    };
+    is_test.then_some(tests)
+}
+
+/// Runs one program, and prints what it said when it has ended, in one piece.
+fn run_one(tests: &Tests) -> Result<()> {
+    let begun = Instant::now();
+    let out = Command::new(&tests.program)
+        .current_dir(&tests.folder)
+        .env("CARGO_MANIFEST_DIR", &tests.folder)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", tests.program.display()))?;
+    let package = tests.folder.file_name().unwrap_or_default().to_string_lossy();
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut screen = std::io::stdout().lock();
+    writeln!(screen, "\n-- {package}: {}, {seconds:.1} s", tests.name)?;
+    screen.write_all(&out.stdout)?;
+    screen.write_all(&out.stderr)?;
+    ensure!(out.status.success(), "{}", out.status);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn programs_of_tests_are_found_among_what_cargo_builds() {
+        let message = |is_test: bool, executable: Value| {
+            json!({
+                "reason": "compiler-artifact",
+                "manifest_path": "/home/crates/node/Cargo.toml",
+                "target": { "name": "hops" },
+                "profile": { "test": is_test },
+                "executable": executable,
+            })
+        };
+        let found = tests_of(&message(true, json!("/out/hops-1"))).expect("a program");
+        assert_eq!((found.name.as_str(), found.folder.as_path()), ("hops", Path::new("/home/crates/node")));
+        assert_eq!(found.program, Path::new("/out/hops-1"));
+        assert_eq!(tests_of(&message(false, json!("/out/darkchatd"))), None, "a program of ours");
+        assert_eq!(tests_of(&message(true, Value::Null)), None, "a library");
+        assert_eq!(tests_of(&json!({ "reason": "build-finished" })), None);
+    }
+}
