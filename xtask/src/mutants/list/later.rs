@@ -109,8 +109,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "a frame in limbo is never tried again",
         edits: &[Edit {
             file: "crates/node/src/reroute.rs",
-            text: "if self.map.next_hop(to, None).is_none() {",
-            by: "if self.map.next_hop(to, None).is_none() || !self.draining {",
+            text: "here.retain(|to| self.map.next_hop(*to, None).is_some());",
+            by: "here.retain(|to| self.map.next_hop(*to, None).is_some() && self.draining);",
         }],
         tests: &[node("tests::hops"), node(""), STORIES],
     },
