@@ -66,6 +66,7 @@ mod context;
 mod direct;
 mod drain;
 mod event;
+mod frames;
 mod hop;
 mod inbox;
 mod input;

@@ -8,6 +8,7 @@ pub(crate) use send::{Outcome, Targets};
 pub(crate) use table::Slot;
 
 use crate::context::Context;
+use crate::frames::{Batches, Frames};
 use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
 use crate::resume::{RING_AGE, Ring};
@@ -54,14 +55,76 @@ pub(crate) enum LinkKind {
     Closing(Code),
 }
 
-/// A frame that is out with the driver.
+/// Frames that are out with the driver: several of the same length that went out at the same time, or one.
 #[derive(Debug)]
 struct Sent {
     at: Time,
+    /// The length of each, in bytes.
     bytes: usize,
-    /// What it is, if nobody has to count it; else that is known when the neighbour has counted it.
+    /// How many there are.
+    frames: usize,
+    /// What each is, if nobody has to count it; else that is known when the neighbour has counted it.
     owed: Owed,
     is_route: bool,
+}
+
+/// All that is out with the driver, in its order.
+#[derive(Debug, Default)]
+struct Out {
+    runs: VecDeque<Sent>,
+    frames: usize,
+    bytes: usize,
+    /// What has left of the first frame, in bytes.
+    begun: usize,
+}
+
+impl Out {
+    /// Adds a frame.
+    fn push(&mut self, sent: Sent) {
+        self.frames = self.frames.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(sent.bytes);
+        if let Some(last) = self.runs.back_mut()
+            && (last.at, last.bytes, last.owed) == (sent.at, sent.bytes, sent.owed)
+            && !(last.is_route || sent.is_route)
+        {
+            last.frames = last.frames.saturating_add(1);
+        } else {
+            self.runs.push_back(sent);
+        }
+    }
+
+    /// So many bytes have left. Tells of each frame that left whole: what it is, whether it is a route, and how many
+    /// such there are.
+    fn flush(&mut self, bytes: usize, mut left: impl FnMut(Owed, bool, usize)) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.begun = self.begun.saturating_add(bytes);
+        while let Some(sent) = self.runs.front_mut() {
+            let whole =
+                self.begun.checked_div(sent.bytes).map_or(sent.frames, |whole| whole.min(sent.frames));
+            self.begun = self.begun.saturating_sub(whole.saturating_mul(sent.bytes));
+            self.frames = self.frames.saturating_sub(whole);
+            sent.frames = sent.frames.saturating_sub(whole);
+            if whole > 0 {
+                left(sent.owed, sent.is_route, whole);
+            }
+            if sent.frames > 0 {
+                return;
+            }
+            self.runs.pop_front();
+        }
+    }
+
+    /// The copies among them.
+    fn copies(&self) -> u64 {
+        let copies =
+            |sent: &Sent| sent.owed.copies().saturating_mul(u64::try_from(sent.frames).unwrap_or(u64::MAX));
+        self.runs.iter().map(copies).sum()
+    }
+
+    fn oldest(&self) -> Option<Time> {
+        self.runs.front().map(|sent| sent.at)
+    }
 }
 
 /// What is rarely looked at of a link: it stands apart, so that a fan-out touches little memory for each link.
@@ -99,8 +162,7 @@ pub(crate) struct Link {
     /// The list of this link alone, for frames that nobody else gets.
     solo: Arc<[LinkId]>,
     queue: Queue,
-    sent: VecDeque<Sent>,
-    in_flight: usize,
+    out: Out,
     /// What went out and is kept for a resume.
     ring: Ring,
     last_sent: Time,
@@ -132,11 +194,11 @@ impl Link {
     fn held(&self) -> usize {
         // A fan-out to clients does not touch what stands apart.
         let kept = if self.has_hop() { self.hop().map_or(0, Hop::held) } else { 0 };
-        self.queue.bytes().saturating_add(self.in_flight).saturating_add(kept)
+        self.queue.bytes().saturating_add(self.out.bytes).saturating_add(kept)
     }
 
     fn fits(&self, len: usize) -> bool {
-        let frames = self.queue.frames().saturating_add(self.sent.len());
+        let frames = self.queue.frames().saturating_add(self.out.frames);
         let few = matches!(self.kind, LinkKind::Peer) || frames < QUEUE_CLIENT_FRAMES;
         let has_room = self.held().saturating_add(len) <= self.max_bytes();
         few && has_room && (!self.is_away() || self.fits_away(len))
@@ -149,19 +211,19 @@ impl Link {
             let hop = self.about.hop.as_deref_mut();
             hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))
         };
-        may_go && (self.in_flight == 0 || self.in_flight.saturating_add(len) <= self.window())
+        may_go && (self.out.bytes == 0 || self.out.bytes.saturating_add(len) <= self.window())
     }
 
     /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
     fn takes_now(&mut self, now: Time, item: &Item) -> bool {
         self.queue.is_empty()
             && self.has_window(now, item.len(), item.waits_for_counts())
-            && self.sent.len() < QUEUE_CLIENT_FRAMES
+            && self.out.frames < QUEUE_CLIENT_FRAMES
             && self.is_up()
     }
 
     /// Takes the next frame that waits, if it can go out now.
-    fn take_next(&mut self, now: Time) -> Option<Item> {
+    fn take_next(&mut self, now: Time) -> Option<Frames> {
         let next = self.queue.next()?;
         let (len, waits) = (next.len(), next.waits_for_counts());
         if self.has_window(now, len, waits) { self.queue.pop() } else { None }
@@ -192,14 +254,14 @@ impl Link {
 
     /// Since when the oldest frame waits, here or with the driver.
     fn oldest(&self) -> Option<Time> {
-        self.sent.front().map(|sent| sent.at).into_iter().chain(self.queue.oldest()).min()
+        self.out.oldest().into_iter().chain(self.queue.oldest()).min()
     }
 
     /// Since when this link makes its frames wait too long: a client by age, a peer by standing still.
     fn stuck_since(&self) -> Option<Time> {
         match self.kind {
             LinkKind::Client => self.oldest(),
-            LinkKind::Peer => (self.in_flight > 0).then_some(self.last_progress),
+            LinkKind::Peer => (self.out.bytes > 0).then_some(self.last_progress),
             LinkKind::Away(_) | LinkKind::Closing(_) => None,
         }
     }
@@ -238,15 +300,17 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Links {
     table: Table,
+    /// Frames for the same links.
+    batches: Batches,
     deadlines: BTreeSet<(Time, LinkId)>,
     /// What all may hold together, in bytes.
     max_held: usize,
 }
 
 impl Links {
-    pub(crate) const fn new(memory_budget: usize) -> Self {
+    pub(crate) fn new(memory_budget: usize) -> Self {
         let max_held = memory_budget / QUEUES_SHARE;
-        Self { table: Table::new(), deadlines: BTreeSet::new(), max_held }
+        Self { table: Table::new(), batches: Batches::default(), deadlines: BTreeSet::new(), max_held }
     }
 
     /// Takes a link in; `None` if the id is taken, which a driver must not do.
@@ -268,8 +332,7 @@ impl Links {
             about: Box::new(about),
             solo: Arc::from([id]),
             queue: Queue::default(),
-            sent: VecDeque::new(),
-            in_flight: 0,
+            out: Out::default(),
             ring: Ring::default(),
             last_sent: now,
             last_received: now,
@@ -404,7 +467,7 @@ impl Links {
         let mut link = self.take_out(id)?;
         let why = if let LinkKind::Closing(ours) = link.kind { ours } else { why };
         let waiting = std::mem::take(&mut link.queue).into_items().map(|item| item.owed.copies());
-        let out: u64 = link.sent.drain(..).map(|sent| sent.owed.copies()).sum();
+        let out = link.out.copies();
         cx.stats.give_up(waiting.sum::<u64>().saturating_add(out), given_up_for(why));
         cx.stats.close(why);
         Some((link, why))
@@ -475,6 +538,33 @@ mod tests {
     fn an_idle_link_takes_less_than_half_a_kilobyte() {
         let size = size_of::<Option<(LinkId, Link)>>() + size_of::<About>();
         assert!(size <= 512, "{size} bytes, of the kilobyte that a session and its maps may take");
+    }
+
+    #[test]
+    fn frames_leave_whole_whatever_part_of_their_bytes_is_told() {
+        let sent =
+            |at, bytes, owed, is_route| Sent { at: Time::from_millis(at), bytes, frames: 1, owed, is_route };
+        let mut out = Out::default();
+        for _ in 0..3 {
+            out.push(sent(1, 10, Owed::Session, false));
+        }
+        out.push(sent(1, 20, Owed::Session, false));
+        out.push(sent(2, 20, Owed::Nothing, false));
+        out.push(sent(2, 20, Owed::Nothing, true));
+        out.push(sent(2, 20, Owed::Nothing, true));
+        assert_eq!((out.runs.len(), out.frames, out.bytes, out.copies()), (5, 7, 110, 4));
+        let mut left = |bytes| {
+            let mut left = Vec::new();
+            out.flush(bytes, |owed, is_route, frames| left.push((owed, is_route, frames)));
+            (left, out.frames, out.bytes, out.oldest())
+        };
+        let (first, second) = (Some(Time::from_millis(1)), Some(Time::from_millis(2)));
+        assert_eq!(left(9), (vec![], 7, 101, first));
+        assert_eq!(left(16), (vec![(Owed::Session, false, 2)], 5, 85, first));
+        let pair = vec![(Owed::Session, false, 1), (Owed::Session, false, 1)];
+        assert_eq!(left(25), (pair, 3, 60, second));
+        let rest = vec![(Owed::Nothing, false, 1), (Owed::Nothing, true, 1), (Owed::Nothing, true, 1)];
+        assert_eq!(left(1_000), (rest, 0, 0, None), "and no more than went out");
     }
 
     #[test]

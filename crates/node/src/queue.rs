@@ -1,5 +1,6 @@
 //! What waits for one link: by class, and within a class by turns over the links it came from. Source: section 10.3.
 
+use crate::frames::Frames;
 use crate::{LinkId, SendClass};
 use bytes::Bytes;
 use darkchat_proto::limits::{MAX_FRAME, MAX_PREFIX};
@@ -85,10 +86,42 @@ impl Item {
 /// One source's part of a class.
 #[derive(Debug, Default)]
 struct Source {
-    items: VecDeque<(Time, Item)>,
+    runs: VecDeque<(Time, Frames)>,
     bytes: usize,
     /// What is left of its turn, in bytes.
     credit: usize,
+}
+
+impl Source {
+    /// What comes at this place, from the next one on.
+    fn len_at(&self, place: usize) -> Option<usize> {
+        let (_, first) = self.runs.front()?;
+        let item = match place.checked_sub(first.count()) {
+            None => first.get(place),
+            Some(rest) => self.runs.get(1).and_then(|(_, second)| second.get(rest)),
+        };
+        item.map(Item::len)
+    }
+
+    fn push_back(&mut self, at: Time, frame: &Frames) {
+        if let Some((last, frames)) = self.runs.back_mut()
+            && *last == at
+            && frames.append(frame)
+        {
+            return;
+        }
+        self.runs.push_back((at, frame.clone()));
+    }
+
+    fn pop_front(&mut self) -> Option<Frames> {
+        let (_, frames) = self.runs.front_mut()?;
+        if frames.count() > 1 { frames.split_first() } else { self.runs.pop_front().map(|(_, frame)| frame) }
+    }
+
+    fn pop_back(&mut self) -> Option<Frames> {
+        let (_, frames) = self.runs.back_mut()?;
+        if frames.count() > 1 { frames.split_last() } else { self.runs.pop_back().map(|(_, frame)| frame) }
+    }
 }
 
 /// One class: deficit round robin over its sources.
@@ -96,53 +129,69 @@ struct Source {
 struct Turns {
     sources: BTreeMap<LinkId, Source>,
     order: VecDeque<LinkId>,
-    /// The same sources by length, to find the longest.
+    /// The same sources by length, to find the longest; empty where there is only one.
     by_len: BTreeSet<(usize, LinkId)>,
     bytes: usize,
 }
 
 impl Turns {
-    fn push(&mut self, at: Time, item: Item) {
-        let key = item.source;
+    /// Adds a frame of this source, behind its others or before them.
+    fn push(&mut self, at: Time, key: LinkId, frame: &Frames, end: End) {
+        let len = frame.first().map_or(0, Item::len);
         let source = self.sources.entry(key).or_default();
-        if source.items.is_empty() {
+        if source.runs.is_empty() {
             self.order.push_back(key);
         }
-        self.by_len.remove(&(source.bytes, key));
-        source.bytes = source.bytes.saturating_add(item.len());
-        self.bytes = self.bytes.saturating_add(item.len());
-        self.by_len.insert((source.bytes, key));
-        source.items.push_back((at, item));
+        let before = source.bytes;
+        source.bytes = before.saturating_add(len);
+        match end {
+            End::Front => source.runs.push_front((at, frame.clone())),
+            End::Back => source.push_back(at, frame),
+        }
+        self.bytes = self.bytes.saturating_add(len);
+        let after = source.bytes;
+        self.sort(key, before, after);
     }
 
-    /// Puts one in front of the others of its source.
-    fn push_front(&mut self, at: Time, item: Item) {
-        let key = item.source;
-        self.push(at, item);
-        if let Some(source) = self.sources.get_mut(&key) {
-            source.items.rotate_right(1);
+    /// Keeps the sources sorted by length. Most links have one source, which costs nothing.
+    fn sort(&mut self, key: LinkId, before: usize, after: usize) {
+        if self.sources.len() < 2 {
+            self.by_len.clear();
+        } else if self.by_len.is_empty() {
+            self.by_len.extend(self.sources.iter().map(|(key, source)| (source.bytes, *key)));
+        } else {
+            self.by_len.remove(&(before, key));
+            if self.sources.contains_key(&key) {
+                self.by_len.insert((after, key));
+            }
         }
+    }
+
+    /// The source that has most waiting, and how much, in bytes.
+    fn longest(&self) -> Option<(usize, LinkId)> {
+        let only = || self.sources.first_key_value().map(|(key, source)| (source.bytes, *key));
+        self.by_len.last().copied().or_else(only)
     }
 
     fn shift(&mut self, by: Duration) {
-        for (at, _) in self.sources.values_mut().flat_map(|source| &mut source.items) {
+        for (at, _) in self.sources.values_mut().flat_map(|source| &mut source.runs) {
             *at = *at + by;
         }
     }
 
     fn next(&self) -> Option<&Item> {
-        self.sources.get(self.order.front()?)?.items.front().map(|(_, item)| item)
+        self.sources.get(self.order.front()?)?.runs.front().and_then(|(_, frames)| frames.first())
     }
 
-    fn pop(&mut self) -> Option<Item> {
+    fn pop(&mut self) -> Option<Frames> {
         let key = self.order.front().copied()?;
         let source = self.sources.get_mut(&key)?;
-        let len = source.items.front().map_or(0, |(_, item)| item.len());
+        let len = source.len_at(0).unwrap_or(0);
         if source.credit < len {
             source.credit = source.credit.saturating_add(QUANTUM);
         }
         source.credit = source.credit.saturating_sub(len);
-        let next = source.items.get(1).map(|(_, item)| item.len());
+        let next = source.len_at(1);
         let turn_ends = next.is_none_or(|next| next > source.credit);
         let item = self.take(key, End::Front);
         if turn_ends {
@@ -155,26 +204,27 @@ impl Turns {
     }
 
     /// Takes from one source, whose turn is left alone; a source without items goes.
-    fn take(&mut self, key: LinkId, end: End) -> Option<Item> {
+    fn take(&mut self, key: LinkId, end: End) -> Option<Frames> {
         let source = self.sources.get_mut(&key)?;
-        let (_, item) = match end {
-            End::Front => source.items.pop_front(),
-            End::Back => source.items.pop_back(),
+        let frame = match end {
+            End::Front => source.pop_front(),
+            End::Back => source.pop_back(),
         }?;
-        self.by_len.remove(&(source.bytes, key));
-        source.bytes = source.bytes.saturating_sub(item.len());
-        self.bytes = self.bytes.saturating_sub(item.len());
-        if source.items.is_empty() {
+        let len = frame.first().map_or(0, Item::len);
+        let before = source.bytes;
+        source.bytes = before.saturating_sub(len);
+        self.bytes = self.bytes.saturating_sub(len);
+        let after = source.bytes;
+        if source.runs.is_empty() {
             self.sources.remove(&key);
-        } else {
-            self.by_len.insert((source.bytes, key));
         }
-        Some(item)
+        self.sort(key, before, after);
+        Some(frame)
     }
 
     /// Takes the newest of the longest source: a flooder pays for the room that it takes.
-    fn cut(&mut self) -> Option<Item> {
-        let (_, key) = self.by_len.last().copied()?;
+    fn cut(&mut self) -> Option<Frames> {
+        let (_, key) = self.longest()?;
         let item = self.take(key, End::Back);
         self.forget_if_empty(key);
         item
@@ -187,13 +237,13 @@ impl Turns {
     }
 
     fn oldest(&self) -> Option<Time> {
-        self.sources.values().filter_map(|source| source.items.front()).map(|(at, _)| *at).min()
+        self.sources.values().filter_map(|source| source.runs.front()).map(|(at, _)| *at).min()
     }
 
     /// Takes the oldest if it waited since `before` or longer.
-    fn expire(&mut self, before: Time) -> Option<Item> {
+    fn expire(&mut self, before: Time) -> Option<Frames> {
         let old = |(key, source): (&LinkId, &Source)| {
-            source.items.front().is_some_and(|(at, _)| *at <= before).then_some(*key)
+            source.runs.front().is_some_and(|(at, _)| *at <= before).then_some(*key)
         };
         let key = self.sources.iter().find_map(old)?;
         let item = self.take(key, End::Front);
@@ -239,10 +289,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn push(&mut self, at: Time, item: Item) {
+    /// Adds one frame.
+    pub(crate) fn push(&mut self, at: Time, frame: &Frames) {
+        let Some(item) = frame.first() else { return };
         self.bytes = self.bytes.saturating_add(item.len());
         self.frames = self.frames.saturating_add(1);
-        self.classes.get_or_insert_default().class(item.class).push(at, item);
+        self.classes.get_or_insert_default().class(item.class).push(at, item.source, frame, End::Back);
     }
 
     /// Puts frames of our own before all others, in their order.
@@ -250,7 +302,8 @@ impl Queue {
         for item in items.into_iter().rev() {
             self.bytes = self.bytes.saturating_add(item.len());
             self.frames = self.frames.saturating_add(1);
-            self.classes.get_or_insert_default().control.push_front(at, item);
+            let (source, frame) = (item.source, Frames::one(item));
+            self.classes.get_or_insert_default().control.push(at, source, &frame, End::Front);
         }
     }
 
@@ -269,28 +322,28 @@ impl Queue {
     }
 
     /// The next one to send.
-    pub(crate) fn pop(&mut self) -> Option<Item> {
+    pub(crate) fn pop(&mut self) -> Option<Frames> {
         self.take(|all| all.control.pop().or_else(|| all.direct.pop()).or_else(|| all.channel.pop()))
     }
 
     /// Takes a channel frame out: the newest one of the source that has most waiting.
-    pub(crate) fn cut(&mut self) -> Option<Item> {
+    pub(crate) fn cut(&mut self) -> Option<Frames> {
         self.take(|all| all.channel.cut())
     }
 
     /// Takes a channel frame out that waits since `before` or longer.
-    pub(crate) fn expire(&mut self, before: Time) -> Option<Item> {
+    pub(crate) fn expire(&mut self, before: Time) -> Option<Frames> {
         self.take(|all| all.channel.expire(before))
     }
 
-    fn take(&mut self, from: impl FnOnce(&mut Classes) -> Option<Item>) -> Option<Item> {
-        let item = from(self.classes.as_mut()?)?;
-        self.bytes = self.bytes.saturating_sub(item.len());
+    fn take(&mut self, from: impl FnOnce(&mut Classes) -> Option<Frames>) -> Option<Frames> {
+        let frame = from(self.classes.as_mut()?)?;
+        self.bytes = self.bytes.saturating_sub(frame.first().map_or(0, Item::len));
         self.frames = self.frames.saturating_sub(1);
         if self.frames == 0 {
             self.classes = None;
         }
-        Some(item)
+        Some(frame)
     }
 
     pub(crate) const fn bytes(&self) -> usize {
@@ -322,13 +375,13 @@ impl Queue {
 
     /// All that waits, in the order in which it would go.
     pub(crate) fn into_items(mut self) -> impl Iterator<Item = Item> {
-        std::iter::from_fn(move || self.pop())
+        std::iter::from_fn(move || self.pop()?.first().cloned())
     }
 
     /// The bytes of channel frames that the longest source has waiting; whoever has more is cut first.
     pub(crate) fn longest_source(&self) -> usize {
-        let longest = self.classes.as_ref().and_then(|all| all.channel.by_len.last());
-        longest.map_or(0, |(bytes, _)| *bytes)
+        let longest = self.classes.as_ref().and_then(|all| all.channel.longest());
+        longest.map_or(0, |(bytes, _)| bytes)
     }
 
     /// What a source has waiting in the class of channel frames, in bytes.
@@ -342,21 +395,25 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn item(class: SendClass, source: u64, len: usize, mark: u8) -> Item {
+    fn item(class: SendClass, source: u64, len: usize, mark: u8) -> Frames {
         let body = Bytes::from(vec![mark; len]);
         let item = Item::control(Bytes::new(), body);
-        Item { class, source: LinkId(source), ..item }
+        Frames::one(Item { class, source: LinkId(source), ..item })
+    }
+
+    fn mark(frame: &Frames) -> u8 {
+        frame.first().unwrap().body[0]
     }
 
     fn marks(queue: &mut Queue) -> Vec<u8> {
-        std::iter::from_fn(|| queue.pop()).map(|item| item.body[0]).collect()
+        std::iter::from_fn(|| queue.pop()).map(|frame| mark(&frame)).collect()
     }
 
     #[test]
     fn control_goes_before_direct_and_direct_before_channel() {
         let mut queue = Queue::default();
         for (class, mark) in [(SendClass::Channel, 3), (SendClass::Control, 1), (SendClass::Direct, 2)] {
-            queue.push(Time::ZERO, item(class, 1, 10, mark));
+            queue.push(Time::ZERO, &item(class, 1, 10, mark));
         }
         assert_eq!((queue.bytes(), queue.frames()), (30, 3));
         assert_eq!(marks(&mut queue), [1, 2, 3]);
@@ -367,7 +424,7 @@ mod tests {
     fn one_source_keeps_its_order() {
         let mut queue = Queue::default();
         for mark in 0..200 {
-            queue.push(Time::ZERO, item(SendClass::Channel, 1, 5_000, mark));
+            queue.push(Time::ZERO, &item(SendClass::Channel, 1, 5_000, mark));
         }
         assert_eq!(marks(&mut queue), (0..200).collect::<Vec<_>>());
     }
@@ -376,10 +433,10 @@ mod tests {
     fn a_flooding_source_shares_the_way_with_the_others() {
         let mut queue = Queue::default();
         for _ in 0..100 {
-            queue.push(Time::ZERO, item(SendClass::Channel, 1, 60_000, 1));
+            queue.push(Time::ZERO, &item(SendClass::Channel, 1, 60_000, 1));
         }
         for _ in 0..10 {
-            queue.push(Time::ZERO, item(SendClass::Channel, 2, 6_000, 2));
+            queue.push(Time::ZERO, &item(SendClass::Channel, 2, 6_000, 2));
         }
         let first: Vec<u8> = marks(&mut queue).into_iter().take(12).collect();
         assert_eq!(first.iter().filter(|mark| **mark == 2).count(), 10, "{first:?}");
@@ -389,11 +446,11 @@ mod tests {
     fn the_longest_source_is_cut_first_and_from_its_end() {
         let mut queue = Queue::default();
         for mark in 0..5 {
-            queue.push(Time::ZERO, item(SendClass::Channel, 1, 100, mark));
+            queue.push(Time::ZERO, &item(SendClass::Channel, 1, 100, mark));
         }
-        queue.push(Time::ZERO, item(SendClass::Channel, 2, 100, 9));
-        assert_eq!(queue.cut().map(|item| item.body[0]), Some(4));
-        assert_eq!(queue.cut().map(|item| item.body[0]), Some(3));
+        queue.push(Time::ZERO, &item(SendClass::Channel, 2, 100, 9));
+        assert_eq!(queue.cut().map(|frame| mark(&frame)), Some(4));
+        assert_eq!(queue.cut().map(|frame| mark(&frame)), Some(3));
         assert_eq!(marks(&mut queue), [0, 1, 2, 9]);
         assert!(queue.cut().is_none());
     }
@@ -401,14 +458,14 @@ mod tests {
     #[test]
     fn only_channel_frames_expire() {
         let mut queue = Queue::default();
-        queue.push(Time::from_millis(1), item(SendClass::Control, 1, 1, 1));
-        queue.push(Time::from_millis(2), item(SendClass::Channel, 1, 1, 2));
-        queue.push(Time::from_millis(3), item(SendClass::Channel, 2, 1, 3));
+        queue.push(Time::from_millis(1), &item(SendClass::Control, 1, 1, 1));
+        queue.push(Time::from_millis(2), &item(SendClass::Channel, 1, 1, 2));
+        queue.push(Time::from_millis(3), &item(SendClass::Channel, 2, 1, 3));
         assert_eq!(
             (queue.oldest(), queue.oldest_channel()),
             (Some(Time::from_millis(1)), Some(Time::from_millis(2)))
         );
-        assert_eq!(queue.expire(Time::from_millis(2)).map(|item| item.body[0]), Some(2));
+        assert_eq!(queue.expire(Time::from_millis(2)).map(|frame| mark(&frame)), Some(2));
         assert!(queue.expire(Time::from_millis(2)).is_none());
         assert_eq!(marks(&mut queue), [1, 3]);
     }

@@ -1,11 +1,11 @@
 //! What of a client's session outlives its link, and how the next link goes on with it. Source: `docs/protocol.md`, 5.4.
 
+use crate::frames::Frames;
 use crate::queue::{Counted, Item, OURSELVES, Owed};
 use crate::session::Session;
 use crate::{Event, LinkId, Node, SendClass};
 use darkchat_proto::{Code, Features, Resume, Time};
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What a session keeps of frames without an acknowledgement, in bytes; also all that waits while its link is lost.
@@ -15,13 +15,11 @@ const RING_FRAMES: usize = 4_096;
 /// How long a frame is kept after it went out first.
 pub(crate) const RING_AGE: Duration = Duration::from_secs(10);
 
-/// A frame that goes to many links and is kept for several of them once.
-pub(crate) type Kept = Option<Arc<Item>>;
-
 /// The frames of one session that went out and are not acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    frames: VecDeque<(Time, Arc<Item>)>,
+    runs: VecDeque<(Time, Frames)>,
+    frames: usize,
     bytes: usize,
     /// The frames of the session before the first one here.
     before: u64,
@@ -42,18 +40,19 @@ impl Ring {
 
     /// All frames of the session that went out.
     fn count(&self) -> u64 {
-        self.before.saturating_add(u64::try_from(self.frames.len()).unwrap_or(u64::MAX))
+        self.before.saturating_add(u64::try_from(self.frames).unwrap_or(u64::MAX))
     }
 
     /// Whether a client that has processed so many frames lacks none but those that are here and not too old.
     pub(crate) fn reaches(&self, now: Time, received: u64) -> bool {
-        let is_old = |(at, _): &&(Time, Arc<Item>)| now.saturating_since(*at) >= RING_AGE;
-        let old = u64::try_from(self.frames.iter().take_while(is_old).count()).unwrap_or(u64::MAX);
+        let is_old = |(at, _): &&(Time, Frames)| now.saturating_since(*at) >= RING_AGE;
+        let old = self.runs.iter().take_while(is_old).map(|(_, frames)| frames.count()).sum::<usize>();
+        let old = u64::try_from(old).unwrap_or(u64::MAX);
         self.is_on && (self.before.saturating_add(old)..=self.count()).contains(&received)
     }
 
     /// A frame goes out.
-    pub(crate) fn put_out(&mut self, now: Time, item: &Item, kept: &mut Kept) {
+    pub(crate) fn put_out(&mut self, now: Time, frame: &Frames, item: &Item) {
         let at = match item.counted {
             Counted::Yes => now,
             Counted::Again(at) => at,
@@ -62,10 +61,13 @@ impl Ring {
         if !self.is_on {
             return;
         }
-        let kept = kept.get_or_insert_with(|| Arc::new(item.clone()));
         self.bytes = self.bytes.saturating_add(item.len());
-        self.frames.push_back((at, Arc::clone(kept)));
-        while self.bytes > RING || self.frames.len() > RING_FRAMES {
+        self.frames = self.frames.saturating_add(1);
+        let behind = self.runs.back_mut().filter(|(last, _)| *last == at);
+        if !behind.is_some_and(|(_, frames)| frames.append(frame)) {
+            self.runs.push_back((at, frame.clone()));
+        }
+        while self.bytes > RING || self.frames > RING_FRAMES {
             self.forget();
         }
         self.age(now);
@@ -74,55 +76,60 @@ impl Ring {
     /// The client has processed so many frames of the session. More than went out is a lie that harms only itself.
     pub(crate) fn acked(&mut self, received: u64) {
         let known = received.min(self.count());
-        while self.before < known && !self.frames.is_empty() {
+        while self.before < known && self.frames > 0 {
             self.forget();
         }
     }
 
     /// Forgets what went out too long ago.
     pub(crate) fn age(&mut self, now: Time) {
-        while self.frames.front().is_some_and(|(at, _)| now.saturating_since(*at) >= RING_AGE) {
+        while self.runs.front().is_some_and(|(at, _)| now.saturating_since(*at) >= RING_AGE) {
             self.forget();
         }
     }
 
     /// Takes no more memory than a ring that was never used, if it is empty.
     pub(crate) fn shrink(&mut self) {
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
+        if self.runs.is_empty() {
+            self.runs = VecDeque::new();
         }
     }
 
     /// Forgets the older half: a client that loses its link lacks the newest ones, if any.
     pub(crate) fn halve(&mut self) {
-        for _ in 0..self.frames.len().div_ceil(2) {
+        for _ in 0..self.frames.div_ceil(2) {
             self.forget();
         }
     }
 
     fn forget(&mut self) {
-        if let Some((_, item)) = self.frames.pop_front() {
-            self.bytes = self.bytes.saturating_sub(item.len());
+        let Some((_, frames)) = self.runs.front_mut() else { return };
+        if let Some(len) = frames.skip_first() {
+            self.bytes = self.bytes.saturating_sub(len);
+            self.frames = self.frames.saturating_sub(1);
             self.before = self.before.saturating_add(1);
+        }
+        if frames.count() == 0 {
+            self.runs.pop_front();
         }
     }
 
     pub(crate) fn oldest(&self) -> Option<Time> {
-        self.frames.front().map(|(at, _)| *at)
+        self.runs.front().map(|(at, _)| *at)
     }
 
     /// Takes the frames after the first `received` of the session, as they go again, and says what is done with the
     /// copies: of those that went out the last `unflushed` are still owed.
     pub(crate) fn again(&mut self, received: u64, unflushed: usize) -> Again {
         let is_copy = |item: &Item| item.owed == Owed::Session;
-        let copies = self.frames.iter().filter(|(_, item)| is_copy(item)).count();
+        let copies = self.iter().filter(|(_, item)| is_copy(item)).count();
         let mut again = Again { done: unflushed.saturating_sub(copies), ..Again::default() };
         let mut flushed = copies.saturating_sub(unflushed);
         let mut number = self.before;
-        for (at, item) in std::mem::take(&mut self.frames) {
+        for (at, item) in self.iter() {
             number = number.saturating_add(1);
             let mut owed = Owed::Nothing;
-            if is_copy(&item) {
+            if is_copy(item) {
                 let was_flushed = flushed > 0;
                 flushed = flushed.saturating_sub(1);
                 if number <= received {
@@ -133,13 +140,18 @@ impl Ring {
                 }
             }
             if number > received {
-                let item = Arc::unwrap_or_clone(item);
                 let (class, source, counted) = (SendClass::Control, OURSELVES, Counted::Again(at));
-                again.items.push(Item { class, source, owed, counted, ..item });
+                again.items.push(Item { class, source, owed, counted, ..item.clone() });
             }
         }
-        self.bytes = 0;
+        self.runs = VecDeque::new();
+        (self.frames, self.bytes) = (0, 0);
         again
+    }
+
+    /// The frames that are kept, and when each went out first.
+    fn iter(&self) -> impl Iterator<Item = (Time, &Item)> {
+        self.runs.iter().flat_map(|(at, frames)| frames.iter().map(|item| (*at, item)))
     }
 }
 
@@ -263,11 +275,16 @@ mod tests {
         Item { owed: Owed::Session, counted: Counted::Yes, ..item }
     }
 
+    fn put_out(ring: &mut Ring, now: Time, item: Item) {
+        let frame = Frames::one(item);
+        ring.put_out(now, &frame, frame.first().unwrap());
+    }
+
     fn ring(frames: usize, len: usize) -> Ring {
         let mut ring = Ring::default();
         ring.start(0);
         for _ in 0..frames {
-            ring.put_out(Time::ZERO, &copy(len), &mut None);
+            put_out(&mut ring, Time::ZERO, copy(len));
         }
         ring
     }
@@ -275,9 +292,9 @@ mod tests {
     #[test]
     fn a_ring_keeps_256_kib_and_4096_frames_and_forgets_the_oldest() {
         let large = ring(100, 10_000);
-        assert_eq!((large.frames.len(), large.bytes(), large.before), (26, 260_000, 74));
+        assert_eq!((large.frames, large.bytes(), large.before), (26, 260_000, 74));
         let many = ring(10_000, 1);
-        assert_eq!((many.frames.len(), many.count()), (RING_FRAMES, 10_000));
+        assert_eq!((many.frames, many.count()), (RING_FRAMES, 10_000));
         let reaches = |received| many.reaches(Time::ZERO, received);
         assert!(reaches(10_000) && reaches(5_904) && !reaches(5_903) && !reaches(10_001));
         assert!(many.reaches(Time::from_millis(10_000), 10_000), "what it has needs no ring");
@@ -288,14 +305,14 @@ mod tests {
     fn what_is_acknowledged_or_ten_seconds_old_goes_and_a_lie_is_not_believed() {
         let mut ring = ring(10, 100);
         ring.acked(4);
-        assert_eq!((ring.frames.len(), ring.bytes()), (6, 600));
+        assert_eq!((ring.frames, ring.bytes()), (6, 600));
         ring.acked(u64::MAX);
         assert_eq!((ring.count(), ring.bytes()), (10, 0));
-        ring.put_out(Time::from_millis(1), &copy(1), &mut None);
+        put_out(&mut ring, Time::from_millis(1), copy(1));
         ring.age(Time::from_millis(10_000));
-        assert_eq!(ring.frames.len(), 1);
+        assert_eq!(ring.frames, 1);
         ring.age(Time::from_millis(10_001));
-        assert_eq!((ring.frames.len(), ring.count()), (0, 11));
+        assert_eq!((ring.frames, ring.count()), (0, 11));
     }
 
     #[test]
@@ -313,7 +330,7 @@ mod tests {
     #[test]
     fn a_ring_that_nobody_asked_for_takes_nothing() {
         let mut off = Ring::default();
-        off.put_out(Time::ZERO, &copy(100), &mut None);
-        assert_eq!((off.frames.capacity(), off.bytes(), off.reaches(Time::ZERO, 0)), (0, 0, false));
+        put_out(&mut off, Time::ZERO, copy(100));
+        assert_eq!((off.runs.capacity(), off.bytes(), off.reaches(Time::ZERO, 0)), (0, 0, false));
     }
 }

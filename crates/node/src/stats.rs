@@ -212,7 +212,12 @@ impl Stats {
 
     /// A frame left for the network, with the copies that it is.
     pub(crate) fn done(&mut self, owed: Owed) {
-        let copies = owed.copies();
+        self.done_times(owed, 1);
+    }
+
+    /// The same, so many times.
+    pub(crate) fn done_times(&mut self, owed: Owed, frames: usize) {
+        let copies = owed.copies().saturating_mul(u64::try_from(frames).unwrap_or(u64::MAX));
         self.pending = self.pending.saturating_sub(copies);
         match owed {
             Owed::Nothing => {}

@@ -70,7 +70,7 @@ impl Links {
         }
         let Some(link) = self.take_out(id) else { return false };
         let copies = link.queue.into_items().map(|item| item.owed.copies()).sum::<u64>();
-        let out: u64 = link.sent.iter().map(|sent| sent.owed.copies()).sum();
+        let out = link.out.copies();
         cx.stats.give_up(copies.saturating_add(out), DroppedFor::LinkDown);
         true
     }
@@ -133,7 +133,7 @@ struct Left {
 
 impl Left {
     fn take(now: Time, link: &mut Link) -> Self {
-        let sent = std::mem::take(&mut link.sent);
+        let out = std::mem::take(&mut link.out);
         let away = match link.kind {
             LinkKind::Away(since) => now.saturating_since(since),
             _ => Duration::ZERO,
@@ -141,7 +141,7 @@ impl Left {
         Self {
             ring: std::mem::take(&mut link.ring),
             queue: std::mem::take(&mut link.queue),
-            unflushed: sent.iter().filter(|sent| sent.owed == Owed::Session).count(),
+            unflushed: usize::try_from(out.copies()).unwrap_or(usize::MAX),
             untold: std::mem::take(&mut link.about.untold),
             dropped: link.about.dropped,
             slow: link.about.slow,

@@ -2,9 +2,9 @@
 
 use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
 use crate::context::Context;
+use crate::frames::Frames;
 use crate::hop::{Hop, Miscounted};
 use crate::queue::{Counted, Item, Owed};
-use crate::resume::Kept;
 use crate::session::MAX_CHANNELS;
 use crate::{DroppedFor, Event, LinkId, Output, SendClass};
 use darkchat_proto::{Code, Frame, Kind, Notice, Time};
@@ -61,12 +61,12 @@ impl Links {
             cx.stats.give_up(copies, DroppedFor::LinkDown);
             return Outcome::Dropped;
         };
-        let outcome = match self.offer(cx, slot, &item, &mut None) {
+        let frame = Frames::one(item);
+        let Some(item) = frame.first() else { return Outcome::Dropped };
+        let outcome = match self.offer(cx, slot, &frame, item) {
             Offer::Now => {
                 if let Some(link) = self.table.get(slot) {
-                    let links = link.solo.clone();
-                    let Item { head, body, class, .. } = item;
-                    cx.out.push_back(Output::Send { links, head, body, class });
+                    put(cx, link.solo.clone(), item);
                 }
                 Outcome::Taken
             }
@@ -84,9 +84,10 @@ impl Links {
     pub(crate) fn fan_out(&mut self, cx: &mut Context, targets: &Targets, item: Item) -> u32 {
         let mut taken: u32 = 0;
         let mut some: Option<Vec<LinkId>> = None;
-        let mut kept: Kept = None;
+        let frame = self.batches.add(&targets.ids, item);
+        let Some(item) = frame.first() else { return 0 };
         for (index, (id, slot)) in targets.ids.iter().zip(targets.slots.iter()).enumerate() {
-            let offer = self.offer(cx, *slot, &item, &mut kept);
+            let offer = self.offer(cx, *slot, &frame, item);
             match (offer, &mut some) {
                 (Offer::Now, Some(some)) => some.push(*id),
                 (Offer::Now, None) | (_, Some(_)) => {}
@@ -96,17 +97,16 @@ impl Links {
         }
         let links = some.map_or_else(|| targets.ids.clone(), Arc::from);
         if !links.is_empty() {
-            let Item { head, body, class, .. } = item;
-            cx.out.push_back(Output::Send { links, head, body, class });
+            put(cx, links, item);
         }
         self.keep_within_memory(cx);
         taken
     }
 
-    fn offer(&mut self, cx: &mut Context, slot: Slot, item: &Item, kept: &mut Kept) -> Offer {
+    fn offer(&mut self, cx: &mut Context, slot: Slot, frame: &Frames, item: &Item) -> Offer {
         let now = cx.now;
         let offered = self.table.change(slot, |id, link| {
-            let offer = offer_to(cx, id, link, item, kept);
+            let offer = offer_to(cx, id, link, frame, item);
             (offer, link.wake > now + QUEUE_AGE)
         });
         let Some((offer, sleeps)) = offered else {
@@ -238,8 +238,8 @@ impl Links {
     pub(super) fn expire(&mut self, cx: &mut Context, id: LinkId) {
         let Some(limit) = cx.now.since_start().checked_sub(QUEUE_AGE).map(Time::new) else { return };
         self.change(id, |link| {
-            while let Some(item) = link.queue.expire(limit) {
-                drop_item(cx, id, link, &item, DroppedFor::QueueFull);
+            while let Some(old) = link.queue.expire(limit) {
+                drop_frame(cx, id, link, &old, DroppedFor::QueueFull);
             }
         });
     }
@@ -260,10 +260,10 @@ impl Links {
             let mut excess = self.table.held().saturating_sub(target);
             self.table.change(slot, |id, link| {
                 while excess > 0
-                    && let Some(item) = link.queue.cut()
+                    && let Some(cut) = link.queue.cut()
                 {
-                    excess = excess.saturating_sub(item.len());
-                    drop_item(cx, id, link, &item, DroppedFor::Memory);
+                    excess = excess.saturating_sub(cut.first().map_or(0, Item::len));
+                    drop_frame(cx, id, link, &cut, DroppedFor::Memory);
                 }
             });
         }
@@ -271,14 +271,14 @@ impl Links {
 }
 
 /// Sends a frame to a link, lets it wait there, or drops it.
-fn offer_to(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, kept: &mut Kept) -> Offer {
+fn offer_to(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, item: &Item) -> Offer {
     let now = cx.now;
     if !link.is_up() && !link.is_away() {
         cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
         return Offer::Dropped;
     }
     if link.takes_now(now, item) {
-        put_out(now, link, item, kept);
+        put_out(now, link, frame, item);
         return Offer::Now;
     }
     if !link.fits(item.len()) && !make_room(cx, id, link, item) {
@@ -289,17 +289,16 @@ fn offer_to(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, kept: &m
         return Offer::Dropped;
     }
     link.last_sent = now;
-    link.queue.push(now, item.clone());
+    link.queue.push(now, frame);
     Offer::Waits
 }
 
 /// Counts a frame as being out with the driver, and keeps it where its session can be resumed.
-fn put_out(now: Time, link: &mut Link, item: &Item, kept: &mut Kept) {
+fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
     let bytes = item.len();
-    if link.in_flight == 0 {
+    if link.out.bytes == 0 {
         link.last_progress = now;
     }
-    link.in_flight = link.in_flight.saturating_add(bytes);
     link.last_sent = now;
     let (mut owed, mut is_route) = (item.owed, false);
     // Only for a neighbour: a fan-out to clients does not touch what stands apart.
@@ -312,37 +311,34 @@ fn put_out(now: Time, link: &mut Link, item: &Item, kept: &mut Kept) {
             hop.keep(now, item.clone());
         }
     }
-    link.sent.push_back(Sent { at: now, bytes, owed, is_route });
-    link.ring.put_out(now, item, kept);
+    link.out.push(Sent { at: now, bytes, frames: 1, owed, is_route });
+    link.ring.put_out(now, frame, item);
 }
 
 /// Puts out what the window has room for.
 pub(super) fn let_go(cx: &mut Context, link: &mut Link) {
-    while let Some(item) = link.take_next(cx.now) {
-        put_out(cx.now, link, &item, &mut None);
-        let links = link.solo.clone();
-        let Item { head, body, class, .. } = item;
-        cx.out.push_back(Output::Send { links, head, body, class });
+    while let Some(frame) = link.take_next(cx.now) {
+        let Some(item) = frame.first() else { return };
+        put_out(cx.now, link, &frame, item);
+        put(cx, link.solo.clone(), item);
     }
 }
 
+/// Hands a frame to the driver.
+fn put(cx: &mut Context, links: Arc<[LinkId]>, item: &Item) {
+    let Item { head, body, class, .. } = item;
+    cx.out.push_back(Output::Send { links, head: head.clone(), body: body.clone(), class: *class });
+}
+
 fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {
-    let mut left = bytes.min(link.in_flight);
-    link.in_flight = link.in_flight.saturating_sub(left);
     link.last_progress = cx.now;
-    while let Some(sent) = link.sent.front_mut() {
-        if sent.bytes > left {
-            sent.bytes = sent.bytes.saturating_sub(left);
-            return;
+    let (stats, hop, now) = (&mut cx.stats, &mut link.about.hop, cx.now);
+    link.out.flush(bytes, |owed, is_route, frames| {
+        stats.done_times(owed, frames);
+        if is_route && let Some(hop) = hop {
+            hop.flush(now);
         }
-        left = left.saturating_sub(sent.bytes);
-        let (owed, is_route) = (sent.owed, sent.is_route);
-        link.sent.pop_front();
-        cx.stats.done(owed);
-        if is_route && let Some(hop) = &mut link.about.hop {
-            hop.flush(cx.now);
-        }
-    }
+    });
 }
 
 /// Makes room in a full queue by cutting channel frames: for one that must not be dropped as many as it takes, for
@@ -356,9 +352,15 @@ fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool
             SendClass::Channel => longest > link.queue.source_bytes(item.source).saturating_add(len),
         };
         let Some(cut) = may_cut.then(|| link.queue.cut()).flatten() else { return false };
-        drop_item(cx, id, link, &cut, DroppedFor::QueueFull);
+        drop_frame(cx, id, link, &cut, DroppedFor::QueueFull);
     }
     true
+}
+
+fn drop_frame(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, why: DroppedFor) {
+    if let Some(item) = frame.first() {
+        drop_item(cx, id, link, item, why);
+    }
 }
 
 fn drop_item(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, why: DroppedFor) {
