@@ -2,7 +2,7 @@
 //!
 //! `delivery PART` does the work of one part once, in a function whose name begins with `counted`: one turn of a server
 //! that gets 64 posts of one publisher, each with one message of 64 bytes, for 100 subscribers. It prints how many
-//! messages that was, and fails where a part did not do its work.
+//! messages that was and on what, and fails where a part did not do its work.
 #![expect(clippy::unwrap_used, reason = "a program that cannot make its input has failed")]
 #![expect(clippy::print_stdout, reason = "a program that answers")]
 
@@ -43,6 +43,25 @@ fn main() {
         }
     };
     println!("messages {deliveries}");
+    println!("machine {}", machine());
+}
+
+/// The kind of processor, and those of its features that ciphers, curves and copies look for.
+fn machine() -> String {
+    let mut machine = std::env::consts::ARCH.to_owned();
+    #[cfg(target_arch = "x86_64")]
+    for (name, is_there) in [
+        ("aes", is_x86_feature_detected!("aes")),
+        ("pclmulqdq", is_x86_feature_detected!("pclmulqdq")),
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("sha", is_x86_feature_detected!("sha")),
+    ] {
+        if is_there {
+            machine.push_str(&format!(" {name}"));
+        }
+    }
+    machine
 }
 
 /// The posts of a turn are read; one a message.
@@ -211,12 +230,14 @@ impl Stage {
     /// Takes what the node wants sent.
     fn gather(&mut self) {
         while let Some(output) = self.node.poll() {
-            if let Output::Send { links, head, body, .. } = output {
+            if let Output::Send { links, frames, .. } = output {
                 for link in links.iter() {
                     let end = &mut self.ends[usize::try_from(link.0).unwrap()];
-                    end.leaving.extend_from_slice(&head);
-                    end.leaving.extend_from_slice(&body);
-                    end.received += 1;
+                    for (head, body) in frames.iter() {
+                        end.leaving.extend_from_slice(head);
+                        end.leaving.extend_from_slice(body);
+                        end.received += 1;
+                    }
                 }
             }
         }

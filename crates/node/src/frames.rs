@@ -2,6 +2,7 @@
 
 use crate::LinkId;
 use crate::queue::Item;
+use bytes::Bytes;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -13,9 +14,9 @@ const BATCH_BYTES: usize = 16 << 10;
 /// Places for frames, filled in their order. Whoever names a place names one that is filled.
 type Batch = [OnceLock<Item>];
 
-/// One or more frames of a batch, one behind the other.
+/// Frames that go out one behind the other, shared with all who get them: a clone costs no copy.
 #[derive(Clone)]
-pub(crate) struct Frames {
+pub struct Frames {
     batch: Arc<Batch>,
     first: usize,
     end: usize,
@@ -28,12 +29,30 @@ impl Frames {
     }
 
     /// How many there are.
-    pub(crate) const fn count(&self) -> usize {
+    #[must_use]
+    pub const fn count(&self) -> usize {
         self.end.saturating_sub(self.first)
     }
 
-    /// In their order.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Item> {
+    /// In their order: of each the bytes up to the shared part, and the shared part, which may be empty.
+    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.items().map(|item| (&item.head, &item.body))
+    }
+
+    /// All of them together, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.items().map(Item::len).sum()
+    }
+
+    /// The place of the first of `part` among these, if all of `part` are the very same frames, one behind the other.
+    #[must_use]
+    pub fn find(&self, part: &Self) -> Option<usize> {
+        let is_part = part.end <= self.end && Arc::ptr_eq(&self.batch, &part.batch);
+        part.first.checked_sub(self.first).filter(|_| is_part)
+    }
+
+    pub(crate) fn items(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.batch.get(self.first..self.end).unwrap_or_default().iter().filter_map(OnceLock::get)
     }
 
@@ -56,7 +75,7 @@ impl Frames {
     }
 
     /// Lets the first one go; its length in bytes.
-    pub(crate) fn skip_first(&mut self) -> Option<usize> {
+    pub fn skip_first(&mut self) -> Option<usize> {
         let len = self.first()?.len();
         self.first = self.first.saturating_add(1);
         Some(len)
@@ -82,6 +101,15 @@ impl Frames {
 impl fmt::Debug for Frames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Frames of heads and bodies, as a driver makes them for what it says itself.
+impl FromIterator<(Bytes, Bytes)> for Frames {
+    fn from_iter<I: IntoIterator<Item = (Bytes, Bytes)>>(frames: I) -> Self {
+        let batch: Arc<Batch> =
+            frames.into_iter().map(|(head, body)| OnceLock::from(Item::control(head, body))).collect();
+        Self { first: 0, end: batch.len(), batch }
     }
 }
 
@@ -180,8 +208,10 @@ mod tests {
         let last = all.pop().unwrap();
         let mut pair = all.pop().unwrap();
         assert!(pair.append(&last) && !pair.append(&last), "each once");
-        assert_eq!(pair.iter().map(Item::len).collect::<Vec<_>>(), [2, 3]);
-        assert_eq!(pair.get(1).map(Item::len), Some(3));
+        assert_eq!(pair.items().map(Item::len).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((pair.get(1).map(Item::len), pair.bytes()), (Some(3), 5));
+        assert_eq!((pair.find(&pair), pair.find(&last), last.find(&pair)), (Some(0), Some(1), None));
+        assert_eq!(pair.find(&Frames::one(item(2))), None, "equal is not the same");
         assert_eq!(pair.split_last().and_then(|last| last.first().map(Item::len)), Some(3));
         assert_eq!(pair.split_first().and_then(|first| first.first().map(Item::len)), Some(2));
         assert_eq!((pair.count(), pair.skip_first(), pair.get(0).is_none()), (0, None, true));

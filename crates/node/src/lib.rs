@@ -32,7 +32,7 @@
 //!     node.handle(Time::from_millis(5), input);
 //!     while let Some(output) = node.poll() {                                           // 2
 //!         match output {
-//!             Output::Send { links, head, body, .. } => written += links.len() * (head.len() + body.len()),
+//!             Output::Send { links, frames, .. } => written += links.len() * frames.bytes(),
 //!             Output::Sign { .. } | Output::Dial { .. } => { /* do it, and give the answer as an input */ }
 //!             _ => {}
 //!         }
@@ -102,6 +102,7 @@ mod view;
 
 pub use config::{Config, Neighbours};
 pub use event::Event;
+pub use frames::Frames;
 pub use input::{Accept, Check, Input, Received};
 pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
 pub use neighbours::dial_limits;

@@ -1,6 +1,6 @@
 //! What a node wants done: the driver carries it out and reports back.
 
-use crate::{DialId, Event, LinkId, SignId, Trace, TraceId, VerifyId};
+use crate::{DialId, Event, Frames, LinkId, SignId, Trace, TraceId, VerifyId};
 use bytes::Bytes;
 use darkchat_crypto::SignRequest;
 use darkchat_proto::{Goodbye, ServerAddr, Time};
@@ -13,14 +13,12 @@ use std::sync::Arc;
     reason = "the whole contract of the node; a caller must carry out every output"
 )]
 pub enum Output {
-    /// Write `head` and then `body` to each of the links. Answered by [`Input::Flushed`](crate::Input::Flushed).
+    /// Write the frames to each of the links, in their order. Answered by [`Input::Flushed`](crate::Input::Flushed).
     Send {
         /// At least one link. The same `Arc` for the same members.
         links: Arc<[LinkId]>,
-        /// The frame's bytes up to the shared part, its length prefix included.
-        head: Bytes,
-        /// The shared part; may be empty.
-        body: Bytes,
+        /// At least one frame, its length prefix included.
+        frames: Frames,
         /// Decides nothing for the driver; it is there for accounting.
         class: SendClass,
     },

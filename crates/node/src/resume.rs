@@ -151,7 +151,7 @@ impl Ring {
 
     /// The frames that are kept, and when each went out first.
     fn iter(&self) -> impl Iterator<Item = (Time, &Item)> {
-        self.runs.iter().flat_map(|(at, frames)| frames.iter().map(|item| (*at, item)))
+        self.runs.iter().flat_map(|(at, frames)| frames.items().map(|item| (*at, item)))
     }
 }
 

@@ -43,9 +43,9 @@ fn settle(node: &mut Node, now: Time) {
             Output::Sign { sign, .. } => {
                 node.handle(now, Input::Signed { sign, signature: Signature::new([1; 64]) });
             }
-            Output::Send { links, head, body, .. } => {
+            Output::Send { links, frames, .. } => {
                 for link in links.iter() {
-                    node.handle(now, Input::Flushed { link: *link, bytes: head.len() + body.len() });
+                    node.handle(now, Input::Flushed { link: *link, bytes: frames.bytes() });
                 }
             }
             _ => {}

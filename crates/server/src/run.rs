@@ -11,7 +11,7 @@ use crate::shared::{Arrival, Shared};
 use crate::{LinkId, PeerError, TraceError};
 use bytes::Bytes;
 use darkchat_crypto::verify;
-use darkchat_node::{DialId, Event, Input, Node, Output, VerifyId};
+use darkchat_node::{DialId, Event, Frames, Input, Node, Output, VerifyId};
 use darkchat_proto::{Code, Frame, Kind, ServerAddr, Signed, Time};
 use questions::Questions;
 use std::sync::Arc;
@@ -123,11 +123,9 @@ impl Loop {
     fn arrive(&mut self, node: &mut Node, now: Time, arrival: Arrival) {
         match arrival {
             Arrival::Frame { link, frame } => node.handle(now, Input::Frame { link, frame }),
+            // What they cause is carried out together: those for the same members are one output.
             Arrival::Messages { link, frames } => {
-                for frame in frames {
-                    node.handle(now, Input::Frame { link, frame });
-                    self.carry_out(node, now);
-                }
+                frames.into_iter().for_each(|frame| node.handle(now, Input::Frame { link, frame }));
             }
             Arrival::Opened(new) => self.open(node, now, *new),
             Arrival::Closed { link, why } => self.closed(node, now, link, why),
@@ -200,7 +198,7 @@ impl Loop {
     fn carry_out(&mut self, node: &mut Node, now: Time) {
         while let Some(output) = node.poll() {
             match output {
-                Output::Send { links, head, body, class: _ } => self.turn.send(&links, &head, body),
+                Output::Send { links, frames, class: _ } => self.turn.send(&links, &frames),
                 Output::Check { links, every } => {
                     links
                         .iter()
@@ -214,8 +212,8 @@ impl Loop {
                 }
                 Output::Close { link, goodbye } => {
                     if let Some(goodbye) = goodbye {
-                        let (head, body) = Frame::from(Kind::Goodbye(goodbye)).encode_split();
-                        self.turn.send(&[link], &head, body);
+                        let goodbye = Frame::from(Kind::Goodbye(goodbye)).encode_split();
+                        self.turn.send(&[link], &Frames::from_iter([goodbye]));
                     }
                     self.turn.close(link);
                 }

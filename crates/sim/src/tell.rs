@@ -5,7 +5,7 @@ use crate::wire::EndState;
 use crate::world::{Event, World};
 use bytes::{Bytes, BytesMut};
 use darkchat_client::session::{self, Received as FromServer, State};
-use darkchat_node::{self as node, LinkId, Output as Wish};
+use darkchat_node::{self as node, LinkId, Output as Wish, SendClass};
 use darkchat_proto::{Content, Deliver, Frame, Kind, PostId, Signed, Time};
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,27 +60,39 @@ impl World {
         }
     }
 
+    /// Writes one frame of a node to links.
+    fn write_to(
+        &mut self,
+        server: usize,
+        links: &[LinkId],
+        (head, body): (&Bytes, &Bytes),
+        class: SendClass,
+        closed: Option<LinkId>,
+    ) {
+        let run = join(head, body);
+        self.note_welcome(server, links, head, class);
+        self.check_send(server, links, head, body);
+        for link in links {
+            if Some(*link) == closed {
+                self.broken(&format!("server {server} writes to {link:?}, which it knows is gone"));
+            }
+            let Some((connection, end)) = self.hosts[server].links.get(link).copied() else {
+                self.broken(&format!("server {server} writes to {link:?}, which is not open"));
+            };
+            if self.connections[connection].ends[end].state == EndState::Open {
+                // What is written is hashed where it arrives.
+                self.trace.step(self.now, Who::Server(server), "writes", Some(connection), head);
+                self.write(connection, end, run.clone());
+            }
+        }
+    }
+
     /// Carries out one wish of a node; how many frames it sends.
     fn carry_out(&mut self, server: usize, wish: Wish, closed: Option<LinkId>) -> usize {
         match wish {
-            Wish::Send { links, head, body, class } => {
-                let run = join(&head, &body);
-                self.note_welcome(server, &links, &head, class);
-                self.check_send(server, &links, &head, &body);
-                for link in links.iter() {
-                    if Some(*link) == closed {
-                        self.broken(&format!("server {server} writes to {link:?}, which it knows is gone"));
-                    }
-                    let Some((connection, end)) = self.hosts[server].links.get(link).copied() else {
-                        self.broken(&format!("server {server} writes to {link:?}, which is not open"));
-                    };
-                    if self.connections[connection].ends[end].state == EndState::Open {
-                        // What is written is hashed where it arrives.
-                        self.trace.step(self.now, Who::Server(server), "writes", Some(connection), &head);
-                        self.write(connection, end, run.clone());
-                    }
-                }
-                return links.len();
+            Wish::Send { links, frames, class } => {
+                frames.iter().for_each(|frame| self.write_to(server, &links, frame, class, closed));
+                return links.len() * frames.count();
             }
             Wish::Check { links, every } => {
                 for link in links {

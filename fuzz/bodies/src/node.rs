@@ -411,17 +411,19 @@ impl Driver {
 
     fn obey(&mut self, output: Output) {
         match output {
-            Output::Send { links, head, body, .. } => {
-                assert!(!links.is_empty());
-                if let Some(Frame { kind: Kind::Route(route), .. }) = one_frame(&head, &body) {
-                    self.corrs.push(route.head.corr);
+            Output::Send { links, frames, .. } => {
+                assert!(!links.is_empty() && frames.count() > 0);
+                for (head, body) in frames.iter() {
+                    if let Some(Frame { kind: Kind::Route(route), .. }) = one_frame(head, body) {
+                        self.corrs.push(route.head.corr);
+                    }
                 }
                 for link in links.iter() {
                     let Some(known) = self.links.get_mut(link) else {
                         unreachable!("sent to {link:?}, which is not open")
                     };
                     assert!(!known.closing, "sent to {link:?} after its end");
-                    known.out = known.out.saturating_add(head.len()).saturating_add(body.len());
+                    known.out = known.out.saturating_add(frames.bytes());
                     assert!(known.out <= OUT_MAX, "{} bytes are out for {link:?}", known.out);
                 }
             }

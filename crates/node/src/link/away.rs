@@ -87,13 +87,13 @@ impl Links {
         left.queue.shift(left.away);
         left.queue.push_again(cx.now, again.items);
         let Some(slot) = self.slot(new) else { return };
-        self.table.change(slot, |_, link| {
+        self.table.change(slot, |id, link| {
             link.ring.start(received);
             link.queue = left.queue;
             link.about.untold = left.untold;
             link.about.dropped = left.dropped;
             link.about.slow = left.slow;
-            let_go(cx, link);
+            let_go(cx, id, link);
         });
         self.arm(slot);
     }

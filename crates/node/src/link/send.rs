@@ -6,7 +6,7 @@ use crate::frames::Frames;
 use crate::hop::{Hop, Miscounted};
 use crate::queue::{Counted, Item, Owed};
 use crate::session::MAX_CHANNELS;
-use crate::{DroppedFor, Event, LinkId, Output, SendClass};
+use crate::{DroppedFor, Event, LinkId, SendClass};
 use darkchat_proto::{Code, Frame, Kind, Notice, Time};
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Links {
         let outcome = match self.offer(cx, slot, &frame, item) {
             Offer::Now => {
                 if let Some(link) = self.table.get(slot) {
-                    put(cx, link.solo.clone(), item);
+                    cx.send(&link.solo, id, item.class, &frame);
                 }
                 Outcome::Taken
             }
@@ -97,7 +97,7 @@ impl Links {
         }
         let links = some.map_or_else(|| targets.ids.clone(), Arc::from);
         if !links.is_empty() {
-            put(cx, links, item);
+            cx.send(&links, item.source, item.class, &frame);
         }
         self.keep_within_memory(cx);
         taken
@@ -141,9 +141,9 @@ impl Links {
         slot: Slot,
         make_room: impl FnOnce(&mut Context, &mut Link) -> Verdict,
     ) -> Verdict {
-        let went = self.table.change(slot, |_, link| match make_room(cx, link) {
+        let went = self.table.change(slot, |id, link| match make_room(cx, link) {
             Verdict::Fine => {
-                let_go(cx, link);
+                let_go(cx, id, link);
                 let finish = link.about.finish.filter(|_| link.is_done());
                 finish.map_or(Verdict::Fine, |(code, _)| Verdict::Close(code))
             }
@@ -316,18 +316,12 @@ fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
 }
 
 /// Puts out what the window has room for.
-pub(super) fn let_go(cx: &mut Context, link: &mut Link) {
+pub(super) fn let_go(cx: &mut Context, id: LinkId, link: &mut Link) {
     while let Some(frame) = link.take_next(cx.now) {
         let Some(item) = frame.first() else { return };
         put_out(cx.now, link, &frame, item);
-        put(cx, link.solo.clone(), item);
+        cx.send(&link.solo, id, item.class, &frame);
     }
-}
-
-/// Hands a frame to the driver.
-fn put(cx: &mut Context, links: Arc<[LinkId]>, item: &Item) {
-    let Item { head, body, class, .. } = item;
-    cx.out.push_back(Output::Send { links, head: head.clone(), body: body.clone(), class: *class });
 }
 
 fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {

@@ -292,10 +292,10 @@ impl World {
         }
         self.outputs += 1;
         match output {
-            Output::Send { links, head, body, .. } => {
-                assert!(!links.is_empty());
-                for link in &*links {
-                    self.write(at, *link, &head, &body);
+            Output::Send { links, frames, .. } => {
+                assert!(!links.is_empty() && frames.count() > 0);
+                for (head, body) in frames.iter() {
+                    links.iter().for_each(|link| self.write(at, *link, head, body));
                 }
             }
             Output::Dial { dial, addr, pinned } if addr.addr.ip().is_some() => {

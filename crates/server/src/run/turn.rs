@@ -3,6 +3,7 @@
 use crate::LinkId;
 use crate::link::Outbox;
 use bytes::Bytes;
+use darkchat_node::Frames;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +26,17 @@ pub(crate) struct Turn {
     copies: usize,
     /// Links that get something.
     touched: Vec<LinkId>,
+    /// The frames that were added last: links that are behind often get the same ones, each for itself.
+    placed: Option<Frames>,
+    /// Where each of them is.
+    parts: Vec<Part>,
+}
+
+/// Where a frame is: its head and a short body, and a long body.
+#[derive(Debug)]
+struct Part {
+    copied: Range<usize>,
+    shared: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -78,29 +90,44 @@ impl Turn {
         self.bytes >= TURN_BYTES || self.copies >= TURN_COPIES
     }
 
-    /// Adds a frame for some links.
-    pub(crate) fn send(&mut self, links: &[LinkId], head: &[u8], body: Bytes) {
-        let start = self.copied.len();
-        self.copied.extend_from_slice(head);
-        let shared = if body.len() < LONG_BODY {
-            self.copied.extend_from_slice(&body);
-            None
-        } else {
-            Some(body)
-        };
-        let range = start..self.copied.len();
-        self.copies += links.len();
-        self.bytes += range.len() + shared.as_ref().map_or(0, Bytes::len);
+    /// Adds frames for some links.
+    pub(crate) fn send(&mut self, links: &[LinkId], frames: &Frames) {
+        let first = self.place(frames);
+        let parts = self.parts.get(first..first.saturating_add(frames.count())).unwrap_or_default();
+        self.copies = self.copies.saturating_add(links.len().saturating_mul(parts.len()));
         for link in links {
             let Some(slot) = self.links.get_mut(link) else { continue };
             if slot.is_untouched() {
                 self.touched.push(*link);
             }
-            slot.add(&range);
-            if let Some(body) = &shared {
-                slot.pieces.push(Piece::Shared(body.clone()));
+            for run in parts.chunk_by(|part, _| part.shared.is_none()) {
+                let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+                slot.add(&(first.copied.start..last.copied.end));
+                if let Some(body) = &last.shared {
+                    slot.pieces.push(Piece::Shared(body.clone()));
+                }
             }
         }
+    }
+
+    /// Puts the bytes of frames behind the others, unless they are there. Which part is that of the first one.
+    fn place(&mut self, frames: &Frames) -> usize {
+        if let Some(first) = self.placed.as_ref().and_then(|placed| placed.find(frames)) {
+            return first;
+        }
+        self.parts.clear();
+        for (head, body) in frames.iter() {
+            let start = self.copied.len();
+            self.copied.extend_from_slice(head);
+            let is_long = body.len() >= LONG_BODY;
+            if !is_long {
+                self.copied.extend_from_slice(body);
+            }
+            self.bytes = self.bytes.saturating_add(head.len()).saturating_add(body.len());
+            self.parts.push(Part { copied: start..self.copied.len(), shared: is_long.then(|| body.clone()) });
+        }
+        self.placed = Some(frames.clone());
+        0
     }
 
     /// Ends a link behind what was added for it.
@@ -120,6 +147,8 @@ impl Turn {
     /// Hands everything over. One allocation of the right size for all links; one lock and one wake-up for each.
     pub(crate) fn leave(&mut self) {
         (self.bytes, self.copies) = (0, 0);
+        self.placed = None;
+        self.parts.clear();
         if self.touched.is_empty() {
             self.copied.clear();
             return;
@@ -156,14 +185,18 @@ mod tests {
         (turn, outboxes)
     }
 
+    fn frame(head: &'static [u8], body: Bytes) -> Frames {
+        Frames::from_iter([(Bytes::from_static(head), body)])
+    }
+
     #[test]
     fn a_link_gets_its_frames_in_order_and_those_of_no_other() {
         let (mut turn, outboxes) = turn(2);
         let long = Bytes::from(vec![b'x'; LONG_BODY]);
-        turn.send(&[LinkId(0), LinkId(1)], b"one ", Bytes::new());
-        turn.send(&[LinkId(1)], b"two ", Bytes::from_static(b"2 "));
-        turn.send(&[LinkId(0)], b"three ", long.clone());
-        turn.send(&[LinkId(0), LinkId(7)], b"four ", Bytes::new());
+        turn.send(&[LinkId(0), LinkId(1)], &frame(b"one ", Bytes::new()));
+        turn.send(&[LinkId(1)], &frame(b"two ", Bytes::from_static(b"2 ")));
+        turn.send(&[LinkId(0)], &frame(b"three ", long.clone()));
+        turn.send(&[LinkId(0), LinkId(7)], &frame(b"four ", Bytes::new()));
         turn.leave();
         assert_eq!(outboxes[0].written(), [&b"one three "[..], &long, b"four "].concat());
         assert_eq!(outboxes[1].written(), b"one two 2 ");
@@ -173,7 +206,7 @@ mod tests {
     fn frames_for_the_same_links_become_one_run() {
         let (mut turn, outboxes) = turn(1);
         for _ in 0..100 {
-            turn.send(&[LinkId(0)], b"head", Bytes::from_static(b"body"));
+            turn.send(&[LinkId(0)], &frame(b"head", Bytes::from_static(b"body")));
         }
         turn.leave();
         assert_eq!(outboxes[0].runs(), 1);
@@ -181,9 +214,31 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_several_links_get_each_for_itself_are_copied_once() {
+        let (mut turn, outboxes) = turn(3);
+        let long = Bytes::from(vec![b'x'; LONG_BODY]);
+        let bodies =
+            [Bytes::from_static(b"1 "), Bytes::from_static(b"2 "), long.clone(), Bytes::from_static(b"4 ")];
+        let all = Frames::from_iter(bodies.map(|body| (Bytes::from_static(b"head "), body)));
+        let mut rest = all.clone();
+        turn.send(&[LinkId(0)], &all);
+        turn.send(&[LinkId(1)], &all);
+        assert_eq!(rest.skip_first(), Some("head 1 ".len()));
+        turn.send(&[LinkId(2)], &rest);
+        assert_eq!(turn.copied.len(), "head 1 head 2 head head 4 ".len());
+        turn.leave();
+        let text = [&b"head 1 head 2 head "[..], &long, b"head 4 "].concat();
+        assert_eq!((outboxes[0].written(), outboxes[1].written()), (text.clone(), text.clone()));
+        assert_eq!(outboxes[2].written(), text["head 1 ".len()..]);
+        turn.send(&[LinkId(0)], &all);
+        turn.leave();
+        assert_eq!(outboxes[0].written(), text, "the next turn has bytes of its own");
+    }
+
+    #[test]
     fn a_turn_says_when_it_is_full_and_begins_anew() {
         let (mut turn, _outboxes) = turn(1);
-        turn.send(&[LinkId(0)], b"", Bytes::from(vec![0; TURN_BYTES]));
+        turn.send(&[LinkId(0)], &frame(b"", Bytes::from(vec![0; TURN_BYTES])));
         assert!(turn.is_full());
         turn.leave();
         assert!(!turn.is_full());
@@ -192,12 +247,12 @@ mod tests {
     #[test]
     fn a_closed_link_gets_what_came_before_and_nothing_after_it_is_forgotten() {
         let (mut turn, outboxes) = turn(1);
-        turn.send(&[LinkId(0)], b"bye", Bytes::new());
+        turn.send(&[LinkId(0)], &frame(b"bye", Bytes::new()));
         turn.close(LinkId(0));
         turn.leave();
         assert!(outboxes[0].is_closing());
         assert_eq!(turn.remove(LinkId(0)), None);
-        turn.send(&[LinkId(0)], b"late", Bytes::new());
+        turn.send(&[LinkId(0)], &frame(b"late", Bytes::new()));
         turn.leave();
         assert_eq!(outboxes[0].written(), b"bye");
     }

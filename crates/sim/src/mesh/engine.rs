@@ -7,7 +7,9 @@ use super::traffic::Traffic;
 use super::world::{Form, Mesh};
 use crate::rng::Rng;
 use darkchat_crypto::Authenticated;
-use darkchat_node::{Accept, Config, DialId, Input, LinkId, Neighbours, Node, Output, Profile, SendClass};
+use darkchat_node::{
+    Accept, Config, DialId, Frames, Input, LinkId, Neighbours, Node, Output, Profile, SendClass,
+};
 use darkchat_proto::{
     Addr, Class, Code, DeviceId, Features, Frame, Goodbye, Kind, Role, RouterId, ServerAddr, ServerRecord,
     Signed, Time, UserId,
@@ -247,26 +249,31 @@ impl Engine {
         });
     }
 
+    /// Lets frames of a node leave on one of its links.
+    fn put_out(&mut self, host: usize, link: LinkId, frames: &Frames, class: SendClass) {
+        let len = frames.bytes();
+        for (head, body) in frames.iter() {
+            match link.0.checked_sub(CLIENTS) {
+                Some(client) if class == SendClass::Channel => self.traffic.hear(self.now, client, body),
+                Some(_) => {}
+                None => self.send(end_of(link), Item::Frame(head.clone(), body.clone())),
+            }
+        }
+        if class == SendClass::Control && link.0 < CLIENTS {
+            self.hosts[host].control += u64::try_from(len).unwrap_or(0);
+        }
+        match self.flushes.last_mut() {
+            Some((last, bytes)) if *last == link => *bytes += len,
+            _ => self.flushes.push((link, len)),
+        }
+    }
+
     fn carry_out(&mut self, host: usize, node: &mut Node) {
         while let Some(output) = node.poll() {
             match output {
-                Output::Send { links, head, body, class } => {
-                    let len = head.len() + body.len();
+                Output::Send { links, frames, class } => {
                     for link in links.iter() {
-                        if let Some(client) = link.0.checked_sub(CLIENTS) {
-                            if class == SendClass::Channel {
-                                self.traffic.hear(self.now, client, &body);
-                            }
-                        } else {
-                            if class == SendClass::Control {
-                                self.hosts[host].control += u64::try_from(len).unwrap_or(0);
-                            }
-                            self.send(end_of(*link), Item::Frame(head.clone(), body.clone()));
-                        }
-                        match self.flushes.last_mut() {
-                            Some((last, bytes)) if last == link => *bytes += len,
-                            _ => self.flushes.push((*link, len)),
-                        }
+                        self.put_out(host, *link, &frames, class);
                     }
                 }
                 Output::Sign { sign, .. } => {
