@@ -1,9 +1,19 @@
 //! How servers end, and what those who were connected see of it.
+#![expect(clippy::unwrap_used, reason = "what is not as it should be fails the test")]
 
 mod common;
 
-use common::{Folder, Kind, Program, Server, client, heard_text, listen, send};
+use common::{Folder, Kind, Program, Server, client, heard_text, listen, reach, send};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What was accepted before a server stops has so long to leave (protocol 9.2), and the process to end.
+const FLUSHED: Duration = Duration::from_secs(5);
+/// More than are taken before it stops.
+const LINES: usize = 5_000;
 
 #[test]
 fn exit_interrupt_and_term_end_a_server_politely() {
@@ -16,6 +26,48 @@ fn exit_interrupt_and_term_end_a_server_politely() {
         }
         listener.out.until(&["\"waiting\""]);
         assert_eq!(server.program.code(), 0, "{ending}");
+    }
+}
+
+/// The ids that stand in lines of this type.
+fn ids(lines: impl IntoIterator<Item = String>, kind: &str) -> BTreeSet<String> {
+    let lines = lines.into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    lines.filter(|line| line["type"] == kind).map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Somebody sends one line after the other, each as soon as the one before it was taken.
+fn flooder(server: &str, channel: &str) -> Program {
+    let mut program = Program::start(client(server).args(["send", "--json", "--each-line", "-c", channel]));
+    let mut input = program.input.take().unwrap();
+    input.write_all("one more line\n".repeat(LINES).as_bytes()).unwrap();
+    program
+}
+
+/// Case F10 of the test plan. Whoever listens there or elsewhere has all that the server said it had taken.
+#[test]
+fn f10_a_server_that_stops_under_load_delivers_what_it_accepted_and_ends_within_five_seconds() {
+    let mut stopping = Server::start(Kind::Full, &[]);
+    let mut other = Server::start(Kind::Tcp, &[]);
+    other.peer_with(&stopping);
+    let near = listen(stopping.addr("ws"), "#load", &[]);
+    let far = listen(other.any(), "#load", &[]);
+    let chat = Program::start(client(stopping.addr("tcp")).args(["chat", "-c", "#quiet"]));
+    chat.err.until(&["-- joined #quiet"]);
+    reach(stopping.any(), "#load", 1);
+    let speaker = flooder(stopping.addr("tcp"), "#load");
+    let mut accepted = ids((0..200).map(|_| speaker.out.until(&["\"sent\""])), "sent");
+    let begun = Instant::now();
+    stopping.program.signal("TERM");
+    assert_eq!(stopping.program.code(), 0);
+    assert!(begun.elapsed() < FLUSHED, "{:?}", begun.elapsed());
+    chat.err.until(&["-- connection lost; ", "the server stops"]);
+    speaker.signal("KILL");
+    accepted.extend(ids(speaker.out.rest(), "sent"));
+    for listener in [near, far] {
+        let mut heard = BTreeSet::new();
+        while !accepted.is_subset(&heard) {
+            heard.extend(ids([listener.out.next().expect("it listens on")], "message"));
+        }
     }
 }
 
@@ -105,7 +157,7 @@ fn the_ports_file_holds_the_start_report() {
     let folder = Folder::new();
     let file = folder.path().join("ports.json");
     let server = Server::start(Kind::Full, &["--ports-file", file.to_str().unwrap()]);
-    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let ports: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!((&ports["v"], &ports["id"]), (&1.into(), &server.id.clone().into()));
     assert_eq!(ports["clients"].as_array().unwrap().len(), 2);
     assert_eq!((&ports["peers"][0], &ports["limits"]), (&server.peers.clone().into(), &"trusted".into()));
