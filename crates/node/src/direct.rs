@@ -195,10 +195,13 @@ impl Node {
         let payload = Carried::Direct(DmDeliver { user, device, packet, delivery: 0 }).encode();
         let mut head = self.new_head(Class::Dm, vec![router], false);
         head.corr = corr;
-        // Every second attempt goes another way, if there is one: whoever is on the first may take everything and pass on
-        // nothing, and so may whoever is on the other.
-        let from = (attempt % 2 == 1).then_some(first);
-        self.forward(Travelling { head, payload, source: link, from });
+        let travelling = Travelling { head, payload, source: link, from: None };
+        // What seems not to arrive goes by another way as well, if there is one: whoever is on the first may take
+        // everything and pass on nothing.
+        if attempt > 0 && self.map.next_hop(router, Some(first)) != Some(first) {
+            self.forward(Travelling { from: Some(first), ..travelling.clone() });
+        }
+        self.forward(travelling);
         Ok(())
     }
 

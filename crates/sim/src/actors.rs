@@ -38,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) paused_until: Time,
     /// No server can connect to it.
     pub(crate) hidden: bool,
+    /// It counts what it is to pass on, and passes nothing on.
+    pub(crate) swallows: bool,
     /// Dials in progress that its node wants, and where.
     pub(crate) dialling: BTreeMap<u64, Addr>,
     /// The dials that the operator did not want: when and where.

@@ -4,7 +4,7 @@ use crate::actors::PEER_PORT;
 use crate::wire::EndState;
 use crate::world::{Event, World, pair};
 use crate::{Client, Server, Who};
-use darkchat_node as node;
+use darkchat_node::{self as node, Received};
 use darkchat_proto::{Code, Time};
 use std::time::Duration;
 
@@ -79,6 +79,26 @@ impl World {
     /// From now on no server can connect to this one, or all can again; it can still dial.
     pub fn cut_off(&mut self, server: Server, is_cut_off: bool) {
         self.hosts[server.0].hidden = is_cut_off;
+    }
+
+    /// From now on a server takes and counts what it is to pass on, and passes nothing on; or it does its duty again.
+    pub fn swallow(&mut self, server: Server, swallows: bool) {
+        self.hosts[server.0].swallows = swallows;
+    }
+
+    /// What is left of what came for a server that swallows: its own part.
+    pub(crate) fn swallowed(&mut self, server: usize, mut received: Received) -> Received {
+        if self.hosts[server].swallows
+            && let Received::Route { head, .. } = &mut received
+        {
+            let own = self.hosts[server].id().router();
+            let all = head.dst.len();
+            head.dst.retain(|to| *to == own);
+            if head.dst.len() < all {
+                self.disturb(self.now);
+            }
+        }
+        received
     }
 
     /// For so long nothing arrives from `one` at `two`; then all of it does.

@@ -281,7 +281,7 @@ impl World {
             };
             let from = self.connections[connection].ends[other(end)].who;
             self.check_received(server, link, from, &handed.received);
-            let input = node::Input::Frame { link, frame: handed.received };
+            let input = node::Input::Frame { link, frame: self.swallowed(server, handed.received) };
             self.tell_server(server, input, Some(connection), &handed.bytes);
         }
     }

@@ -36,6 +36,7 @@ impl World {
             timer: None,
             paused_until: Time::ZERO,
             hidden: false,
+            swallows: false,
             dialling: BTreeMap::new(),
             chosen: Vec::new(),
             chose: 0,

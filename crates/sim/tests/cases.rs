@@ -1,6 +1,6 @@
 //! Cases of the test plan about servers among themselves (E), as stories. Every step is checked as in all worlds.
 
-use darkchat_sim::{Client, Server, World, millis, secs};
+use darkchat_sim::{Client, Server, Signing, World, millis, secs};
 
 /// One person at each of these servers, all in the lobby, and the time that this takes to be known.
 fn people(world: &mut World, servers: &[Server]) -> Vec<Client> {
@@ -226,4 +226,49 @@ fn e20_a_line_whose_way_changes_in_the_middle_of_a_stream_keeps_the_order() {
     assert!(heard.is_sorted_by(|one, two| one < two), "{heard:?}");
     assert_eq!(u64::try_from(heard.len()).unwrap() + world.missed_entries(people[1]), 200);
     assert!(heard.len() > 190, "{}", heard.len());
+}
+
+/// Two servers between two people, the one first that carries from the first person to the second.
+fn middles(world: &mut World, people: &[Client], [one, other]: [Server; 2]) -> [Server; 2] {
+    let before = routes(world, &[one]);
+    world.send(people[0], "lobby", "which way");
+    world.run_for(secs(2));
+    world.assert_heard(people[1], "which way");
+    if routes(world, &[one]) > before { [one, other] } else { [other, one] }
+}
+
+#[test]
+fn e10_direct_messages_go_round_a_server_that_counts_and_passes_nothing_on_and_channels_say_what_they_miss() {
+    for seed in 0..6 {
+        let mut world = World::new(140 + seed).with_signing(Signing::Real);
+        let [a, one, b, other] = world.ring();
+        let people = people(&mut world, &[a, b]);
+        let [hole, _] = middles(&mut world, &people, [one, other]);
+        let knows = seed % 2 == 0;
+        if knows {
+            world.tell(people[0], people[1], "before");
+            world.run_for(secs(3));
+        }
+        world.swallow(hole, true);
+        for number in 0..5 {
+            world.tell(people[0], people[1], &format!("there {number}"));
+            world.tell(people[1], people[0], &format!("back {number}"));
+            world.send(people[0], "lobby", &format!("lost {number}"));
+            world.run_for(secs(1));
+        }
+        world.run_for(secs(40));
+        for number in 0..5 {
+            let (there, back) = (format!("there {number}"), format!("back {number}"));
+            assert!(world.was_told(people[1], &there), "seed {seed}: {there}");
+            assert!(world.was_told(people[0], &back), "seed {seed}: {back}");
+            assert_eq!((world.told(&there), world.told(&back)), (Some(Ok(())), Some(Ok(()))), "seed {seed}");
+            world.assert_not_heard(people[1], &format!("lost {number}"));
+        }
+        let missed = world.missed_entries(people[1]);
+        world.swallow(hole, false);
+        world.send(people[0], "lobby", "found");
+        world.run_for(secs(3));
+        world.assert_heard(people[1], "found");
+        assert_eq!(world.missed_entries(people[1]) - missed, 5, "seed {seed}: what was lost is known");
+    }
 }

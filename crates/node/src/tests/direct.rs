@@ -253,19 +253,23 @@ fn way(world: &mut World, client: Client, dm: SendDm) -> Vec<usize> {
 }
 
 #[test]
-fn a_repeat_goes_another_way_if_there_is_one() {
+fn what_is_repeated_goes_both_ways_if_there_are_two_and_arrives_once() {
     let mut world = diamond();
-    let ann = world.client(0, 1);
+    let (ann, bob) = (world.client(0, 1), world.client(3, 2));
     let first = way(&mut world, ann, to(2, server(3), packet("x")));
-    let again = |attempt| SendDm { attempt, ..to(2, server(3), packet("x")) };
-    let second = way(&mut world, ann, again(1));
-    assert_eq!((first.len(), second.len(), first[1] + second[1]), (2, 2, 3), "{first:?} {second:?}");
+    assert_eq!(first.len(), 2);
+    let again = |attempt| SendDm { attempt, ..to(2, server(3), packet("again")) };
+    world.take_inbox(bob);
+    let mut both = way(&mut world, ann, again(1));
+    both.sort_unstable();
+    assert_eq!(both, [0, 0, 1, 2]);
+    assert_eq!(texts(&world, bob), ["again"]);
     assert_eq!(way(&mut world, ann, again(0)), first);
-    assert_eq!(way(&mut world, ann, again(2)), first, "the other one may be the bad one");
-    assert_eq!(way(&mut world, ann, again(3)), second);
-    world.crash(second[1]);
+    world.crash(first[1]);
     world.run_for(secs(2));
-    assert_eq!(way(&mut world, ann, again(1)), first, "there is no other");
+    assert_eq!(way(&mut world, ann, again(1)), [0, 3 - first[1]], "there is no other");
+    let stats = world.stats(3);
+    assert_eq!(stats.dropped.get(&DroppedFor::Duplicate), Some(&1), "{stats:?}");
 }
 
 #[test]

@@ -241,6 +241,7 @@ export class Directs {
     const now = this.#parts.clock.now();
     for (const [key, { sid, at }] of one.sent) {
       const peer = this.#peers.get(key);
+      if (peer !== undefined) peer.repeatedAt = now;
       const session = peer?.session(sid, now);
       if (peer !== undefined && session !== undefined && peer.heardAt < at) session.isDoubtful = true;
     }
@@ -326,6 +327,7 @@ export class Directs {
       this.#giveUp(peer, new ChatError("timeout", "the recipient's device does not answer"));
       return;
     }
+    if (pending.tries > 0) peer.repeatedAt = this.#parts.clock.now();
     pending.tries += 1;
     pending.stop = this.#parts.clock.after(wait, () => this.#repeatInit(peer));
     void this.#carry(peer, decodePacket(pending.packet), undefined);
@@ -346,9 +348,7 @@ export class Directs {
   async #carry(peer: Peer, packet: Packet, one: Outgoing | undefined): Promise<void> {
     const { user, device, server } = peer;
     const isBegin = packet.is === "init";
-    // What is said again takes another way, if there is one (10.5).
-    const tries = isBegin ? peer.pending?.tries : one?.tries;
-    const attempt = Math.max(0, (tries ?? 1) - 1);
+    const attempt = peer.isWary(this.#parts.clock.now()) ? 1 : 0;
     const sid = packet.is === "msg" ? packet.head.sid : undefined;
     try {
       const code = await this.#carrier.carry(
@@ -468,6 +468,7 @@ export class Directs {
     const name = hex(noise.subarray(0, 32));
     const before = this.#inits.get(name);
     if (before !== undefined && before.at + INIT_MS > now) {
+      before.peer.repeatedAt = now;
       if (before.peer.halfOpen !== undefined) before.peer.halfOpen.asked = now;
       return void this.#carry(before.peer, decodePacket(before.answer), undefined);
     }
@@ -524,7 +525,9 @@ export class Directs {
       if (one !== undefined && equal(one.user, peer.user)) one.acknowledged();
     }
     if (content.kind === DM.ACK || content.kind === DM.TYPING) return;
-    if (this.#memory.knows(peer.id, hex(content.id), this.#parts.clock.now())) {
+    const now = this.#parts.clock.now();
+    if (this.#memory.knows(peer.id, hex(content.id), now)) {
+      peer.repeatedAt = now;
       this.#acknowledge(peer, content.id);
     } else if (place !== undefined) {
       session.order.hold(place, content);

@@ -21,6 +21,8 @@ export const HALF_OPEN_MS = 30_000;
 export const HALF_OPEN_WAIT_MS = 10_000;
 /** How long a device that was heard counts as there, though a lookup does not tell of it (7.8), in milliseconds. */
 const PRESENT_MS = 30_000;
+/** How long what goes to a device takes two ways after something had to be repeated (10.5), in milliseconds. */
+const WARY_MS = 60_000;
 
 /** A session that both sides have proven. */
 export interface Established {
@@ -57,6 +59,8 @@ export class Peer {
   halfOpen: { readonly ratchet: Ratchet; readonly until: number; asked: number } | undefined;
   /** When something of it opened last. */
   heardAt = Number.NEGATIVE_INFINITY;
+  /** When we or it had to repeat something last. */
+  repeatedAt = Number.NEGATIVE_INFINITY;
   /** When we last began because a session was lost. */
   renewedAt = Number.NEGATIVE_INFINITY;
   /** Contents that are to go to it. */
@@ -79,6 +83,11 @@ export class Peer {
     return (
       this.#established.length === 0 && this.pending === undefined && !isHalfOpen && this.waiting.size === 0
     );
+  }
+
+  /** Whether what goes to it takes two ways: something had to be repeated not long ago (10.5). */
+  isWary(now: number): boolean {
+    return this.repeatedAt + WARY_MS > now;
   }
 
   /** Whether a handshake of theirs is so young that ours waits for it. */

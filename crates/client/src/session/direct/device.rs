@@ -23,6 +23,8 @@ const CALL_WAITS: [Duration; 4] =
 const CALL_EVERY: Duration = Duration::from_secs(10);
 /// How long a device that was heard of counts as there, though a lookup does not tell of it.
 const PRESENT: Duration = Duration::from_secs(30);
+/// How long what goes there takes two ways after something had to be repeated: longer than a content is tried (DM_RETRY).
+const WARY: Duration = Duration::from_secs(60);
 /// How long an acknowledgement may wait for company (DM_ACK).
 const ACK_WITHIN: Duration = Duration::from_millis(50);
 /// Acknowledgements that wait for a session or for a budget: of more, the oldest are repeated when they are asked for.
@@ -95,6 +97,8 @@ pub(super) struct Device {
     ack_by: Option<Time>,
     /// When something of it opened last.
     pub(super) heard: Option<Time>,
+    /// When we or it had to repeat something last.
+    repeated: Option<Time>,
 }
 
 impl Device {
@@ -111,7 +115,18 @@ impl Device {
             acks: Vec::new(),
             ack_by: None,
             heard: None,
+            repeated: None,
         }
+    }
+
+    /// We repeat something, or it does as our answer has not arrived: what leaves from now on goes two ways.
+    pub(super) const fn repeated(&mut self, now: Time) {
+        self.repeated = Some(now);
+    }
+
+    /// `SendDm.attempt` of what leaves now (10.5).
+    pub(super) fn attempt(&self, now: Time) -> u32 {
+        self.repeated.is_some_and(|at| at + WARY > now).into()
     }
 
     /// Whether what is sent to the user is sent to this device.

@@ -92,10 +92,12 @@ impl Session {
         for party in &direct.active {
             let device =
                 direct.peers.get_mut(&party.user).and_then(|peer| peer.devices.get_mut(&party.device));
-            let mut answered = device.into_iter().flat_map(|device| &mut device.answered);
+            let Some(device) = device else { continue };
+            let mut answered = device.answered.iter_mut();
             if let Some(answered) = answered.find(|answered| Some(&answered.ephemeral) == ephemeral) {
                 answered.asked = now;
                 found = Some((*party, answered.resp.clone()));
+                device.repeated(now);
                 break;
             }
         }
@@ -231,6 +233,7 @@ impl Session {
         let Some(device) = peer.devices.get_mut(&party.device) else { return };
         if peer.seen.has(now, &content.id) {
             self.stats.duplicate += 1;
+            device.repeated(now);
             device.acknowledge(now, content.id);
         } else if let (Some(place), Some(session)) = (place, device.session(head.session)) {
             session.order.hold(place, content);

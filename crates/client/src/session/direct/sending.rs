@@ -151,7 +151,7 @@ impl Session {
                     held.insert(party);
                     continue;
                 }
-                match self.send_letter(now, number, party, tries) {
+                match self.send_letter(now, number, party) {
                     Left::Yes => {}
                     Left::No => {
                         held.insert(party);
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    fn send_letter(&mut self, now: Time, number: u64, party: Party, tries: u32) -> Left {
+    fn send_letter(&mut self, now: Time, number: u64, party: Party) -> Left {
         let direct = &mut self.direct;
         let Some(letter) = direct.letters.get_mut(&number) else { return Left::No };
         let peer = direct.peers.get_mut(&party.user);
@@ -179,7 +179,7 @@ impl Session {
             device.wants_call = true;
             direct.active.insert(party);
         }
-        let (server, acks) = (device.server, device.acks.len());
+        let acks = device.acks.len();
         let Some(session) = device.writable() else { return Left::No };
         let id = session.ratchet.id();
         let room = letter.len().saturating_add(16 * acks);
@@ -188,7 +188,7 @@ impl Session {
         }
         let Some(packet) = self.seal(now, number, party) else { return Left::No };
         let what = Carried::Letter(number, id);
-        self.carry(now, Parcel { to: party, what }, (server, packet, tries));
+        self.carry(now, Parcel { to: party, what }, packet);
         self.letter_left(now, number, party.device, id);
         Left::Yes
     }
@@ -244,22 +244,18 @@ impl Session {
     }
 
     /// Gives a packet to the server.
-    fn carry(
-        &mut self,
-        now: Time,
-        parcel: Parcel,
-        (server, packet, attempt): (darkchat_proto::ServerId, Bytes, u32),
-    ) {
+    fn carry(&mut self, now: Time, parcel: Parcel, packet: Bytes) {
         let Party { user, device } = parcel.to;
+        let Some(at) = self.direct.device(parcel.to) else { return };
+        let (server, attempt) = (at.server, at.attempt(now));
         let req = self.requests.ask(now, Asked::Packet(parcel));
         self.write(now, &Frame::asking(req, Kind::SendDm(SendDm { user, device, server, packet, attempt })));
     }
 
     /// Answers a call; without room its repeat is answered.
     pub(super) fn send_answer(&mut self, now: Time, party: Party, packet: Bytes) {
-        let Some(server) = self.direct.device(party).map(|device| device.server) else { return };
         if self.connection.is_up() && self.room(now, packet.len()).is_ok() {
-            self.carry(now, Parcel { to: party, what: Carried::Answer }, (server, packet, 0));
+            self.carry(now, Parcel { to: party, what: Carried::Answer }, packet);
         }
     }
 
@@ -322,16 +318,18 @@ impl Session {
             return self.wake_at(at);
         }
         self.want_lookup(now, party.user);
+        if let Some(device) = self.direct.device_mut(party) {
+            device.repeated(now);
+        }
         self.call_leaves(now, party);
     }
 
     fn call_leaves(&mut self, now: Time, party: Party) {
         let Some(device) = self.direct.device_mut(party) else { return };
         let Some(call) = &device.call else { return };
-        let attempt = u32::try_from(call.sent).unwrap_or(u32::MAX);
-        let (server, packet) = (device.server, call.packet.clone());
+        let packet = call.packet.clone();
         device.call_left(now);
-        self.carry(now, Parcel { to: party, what: Carried::Call }, (server, packet, attempt));
+        self.carry(now, Parcel { to: party, what: Carried::Call }, packet);
     }
 
     /// Nobody answers: what waits for this device is given up, if there is no session to say it in.
@@ -378,7 +376,7 @@ impl Session {
                 && (device.acks_are_due(now) || is_leaving)
                 && let Some(session) = device.writable()
             {
-                let (id, server) = (session.ratchet.id(), device.server);
+                let id = session.ratchet.id();
                 if self.room(now, FRAME).is_err() {
                     return;
                 }
@@ -388,7 +386,7 @@ impl Session {
                 let content = DmContent { acks, ..DmContent::new(of, time_ms, DmKind::Ack, Bytes::new()) };
                 let Some(session) = device.writable() else { break };
                 let Ok(packet) = session.ratchet.seal(now, &content.encode_padded()) else { break };
-                self.carry(now, Parcel { to: party, what: Carried::Acks(id) }, (server, packet, 0));
+                self.carry(now, Parcel { to: party, what: Carried::Acks(id) }, packet);
             }
         }
     }
@@ -406,6 +404,7 @@ impl Session {
         for (user, device, session, at) in overdue {
             self.want_lookup(now, user);
             let Some(device) = self.direct.touch(Party { user, device }) else { continue };
+            device.repeated(now);
             if device.heard.is_some_and(|heard| heard >= at) {
                 continue;
             }

@@ -242,3 +242,44 @@ fn what_is_on_its_way_is_acknowledged_before_the_goodbye() {
     assert!(world.is_acked(id));
     assert!(matches!(world.state(1), Some(State::Closed { .. })));
 }
+
+/// Section 10.5: a server on the way may acknowledge and drop, and lie on the way of the answers too.
+#[test]
+fn when_something_is_repeated_all_between_the_two_takes_both_ways_for_a_while() {
+    let lost = || Faults { lost: 100, ..Faults::default() };
+    let mut world = two();
+    world.faults = lost();
+    world.say(0, 2, "a call that is lost");
+    world.run(ms(1_000));
+    assert_eq!(world.attempts, [(0, 0)]);
+    world.faults = Faults::default();
+    world.run(ms(1_500));
+    assert_eq!(world.texts(1), ["a call that is lost"]);
+    assert_eq!(world.attempts[1], (0, 1));
+    assert!(
+        world.attempts.iter().skip(1).all(|(who, attempt)| (*who == 0) == (*attempt == 1)),
+        "one repeats"
+    );
+    world.run(ms(61_000));
+
+    world.attempts.clear();
+    let id = world.say(0, 2, "an acknowledgement that is lost");
+    world.run(ms(20));
+    world.faults = lost();
+    world.run(ms(1_000));
+    assert_eq!(world.attempts, [(0, 0), (1, 0)]);
+    world.faults = Faults::default();
+    world.run(ms(3_000));
+    assert!(world.is_acked(id));
+    let again = [(0, 1), (1, 0), (0, 1), (1, 1)];
+    assert_eq!(
+        world.attempts[2..],
+        again,
+        "a new session, and in it what was said, which was known: acknowledged again"
+    );
+    world.run(ms(61_000));
+    world.attempts.clear();
+    world.say(1, 1, "all is well again");
+    world.run(ms(200));
+    assert_eq!(world.attempts, [(1, 0), (0, 0)]);
+}

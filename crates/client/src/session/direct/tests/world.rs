@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
     /// Packets that were carried, with whom they went to, whether they arrived or not.
     pub(super) recorded: Vec<(usize, Frame)>,
+    /// `SendDm.attempt` of each of them, with who sent it.
+    pub(super) attempts: Vec<(usize, u32)>,
     pub(super) shown: Vec<Shown>,
     pub(super) acked: Vec<(usize, ContentId)>,
     pub(super) failed: Vec<(usize, ContentId, Failure)>,
@@ -93,6 +95,7 @@ impl World {
             devices: Vec::new(),
             faults: Faults::default(),
             recorded: Vec::new(),
+            attempts: Vec::new(),
             shown: Vec::new(),
             acked: Vec::new(),
             failed: Vec::new(),
@@ -324,7 +327,7 @@ impl World {
     }
 
     fn carry(&mut self, from: usize, req: u32, packet: SendDm) -> Code {
-        let SendDm { user: to, device, packet, .. } = packet;
+        let SendDm { user: to, device, packet, attempt, .. } = packet;
         let target =
             self.devices.iter().position(|one| user(one.user) == to && one.id == device && one.is_up);
         let Some(target) = target else { return Code::NotHere };
@@ -333,6 +336,7 @@ impl World {
         self.refs.insert(delivery, (from, self.devices[from].life, req));
         let frame = Frame::from(Kind::Dm(DmDeliver { user: to, device, packet, delivery }));
         self.recorded.push((target, frame.clone()));
+        self.attempts.push((from, attempt));
         let Faults { lost, twice, late_ms } = self.faults;
         let copies = if self.chance(lost) { 0 } else { 1 + u64::from(self.chance(twice)) };
         for _ in 0..copies {
