@@ -342,9 +342,7 @@ impl Chat {
                 self.notice(&print::missed(&clean::text(&channel.to_string()), &missed))
             }
             Item::Direct(Received::Message(message)) => {
-                let author = self.people.shown(message.name.as_str(), &message.from);
-                let to = (message.to != self.client.id()).then(|| self.people.shown("", &message.to));
-                print::out(print::direct_line(&message, &author, to.as_deref()).as_bytes())?;
+                print::out(self.people.direct_line(&message, self.client.id()).as_bytes())?;
             }
             Item::Direct(Received::Missed(missed)) => self.notice(&print::missed("direct messages", &missed)),
             Item::Received(..) | Item::Direct(_) => {}

@@ -1,8 +1,8 @@
 //! The people that the user knows: whom a name means, how somebody is shown, and who is not heard.
 
 use crate::failure::{Failure, What};
-use crate::{clean, contacts};
-use darkchat_client::{Client, ContactBook, Standing, Trust};
+use crate::{clean, contacts, print};
+use darkchat_client::{Client, ContactBook, DirectMessage, Standing, Trust};
 use darkchat_crypto::system;
 use darkchat_proto::UserId;
 use std::collections::BTreeMap;
@@ -63,6 +63,13 @@ impl People {
     /// The name that the user gave to this key; a stranger's claim and its mark otherwise.
     pub(crate) fn shown(&self, claim: &str, user: &UserId) -> String {
         self.names.get(user).map_or_else(|| clean::name(claim, user), |name| clean::text(name))
+    }
+
+    /// A finished line for people, of a direct message that came to `own` or that another device of `own` sent.
+    pub(crate) fn direct_line(&self, message: &DirectMessage, own: UserId) -> String {
+        let author = self.shown(message.name.as_str(), &message.from);
+        let to = (message.to != own).then(|| self.shown("", &message.to));
+        print::direct_line(message, &author, to.as_deref())
     }
 
     /// With whom one is about to talk, and how sure that is.

@@ -146,11 +146,7 @@ fn show_direct(
                 (Some(format), ..) => print::out(&format.bytes(&message.into()))?,
                 (None, true, _) => print::out(&[message.payload.as_bytes(), b"\n"].concat())?,
                 (None, false, true) => print::json(&Json::direct(message, own))?,
-                (None, false, false) => {
-                    let author = people.shown(message.name.as_str(), &message.from);
-                    let to = (message.to != own).then(|| people.shown("", &message.to));
-                    print::out(print::direct_line(message, &author, to.as_deref()).as_bytes())?;
-                }
+                (None, false, false) => print::out(people.direct_line(message, own).as_bytes())?,
             }
             return Ok(true);
         }

@@ -3,58 +3,10 @@
 
 mod common;
 
-use common::{Folder, Kind, Program, Server, client, heard_text, listen, until};
+use common::{Kind, Person, Program, Server, client, heard_text, listen, until};
 use serde_json::Value;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-/// Somebody with a key and a folder, at one server.
-struct Person {
-    folder: Folder,
-    server: String,
-}
-
-impl Person {
-    fn new(server: &str) -> Self {
-        Self { folder: Folder::new(), server: server.to_owned() }
-    }
-
-    fn darkchat(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
-        command.args(["--server", &self.server]).args(args).env("DARKCHAT_HOME", self.folder.path());
-        for name in ["DARKCHAT_SERVER", "DARKCHAT_NAME", "DARKCHAT_IDENTITY", "DARKCHAT_INVITE"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    /// Runs a command to its end, with this on its standard input, and gives what it prints.
-    fn run(&self, args: &[&str], input: &str) -> String {
-        let mut command = self.darkchat(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let out = child.wait_with_output().unwrap();
-        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
-    }
-
-    fn listen(&self, channel: &str) -> Program {
-        let program = Program::start(&mut self.darkchat(&["recv", "--json", "-c", channel]));
-        program.out.until(&["\"joined\"", channel]);
-        program
-    }
-
-    fn key(&self) -> String {
-        self.run(&["id", "new"], "")
-    }
-
-    fn kept(&self, name: &str) -> PathBuf {
-        self.folder.path().join("channels").join(name)
-    }
-}
 
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap()

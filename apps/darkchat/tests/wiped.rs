@@ -5,14 +5,14 @@
 
 mod common;
 
-use common::{Folder, Kind, Program, Server, until};
+use common::{Kind, Person, Program, Server, until};
 use darkchat_crypto::StaticKey;
 use darkchat_proto::Invite;
 use data_encoding::BASE64URL_NOPAD;
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -190,36 +190,6 @@ fn places(memory: &[(String, Vec<u8>)], needle: &[u8]) -> Vec<String> {
     memory.iter().filter(has).map(|(place, _)| place.clone()).collect()
 }
 
-struct Person {
-    folder: Folder,
-    server: String,
-}
-
-impl Person {
-    fn new(server: &Server) -> Self {
-        Self { folder: Folder::new(), server: server.any().to_owned() }
-    }
-
-    fn darkchat(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
-        command.args(["--server", &self.server]).args(args).env("DARKCHAT_HOME", self.folder.path());
-        for name in ["DARKCHAT_SERVER", "DARKCHAT_NAME", "DARKCHAT_IDENTITY", "DARKCHAT_INVITE"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn run(&self, args: &[&str], input: &str) -> String {
-        let mut command = self.darkchat(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let out = child.wait_with_output().unwrap();
-        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
-    }
-}
-
 /// The secrets of a private channel's generations, as they were written down.
 fn secrets(folder: &Path) -> BTreeSet<[u8; 32]> {
     let text = std::fs::read_to_string(folder.join("channels/garden")).unwrap();
@@ -245,7 +215,7 @@ fn d17_no_key_of_a_closed_session_is_left_in_memory() {
         return;
     }
     let server = Server::start(Kind::Tcp, &[]);
-    let (ann, bob) = (Person::new(&server), Person::new(&server));
+    let (ann, bob) = (Person::new(server.any()), Person::new(server.any()));
     ann.run(&["channel", "create", "garden", "--listed"], "");
     let key = bob.run(&["id", "new"], "");
     let mut bobs = Program::start(&mut bob.darkchat(&["chat", "-c", "lobby"]));

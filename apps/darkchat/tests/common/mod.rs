@@ -271,6 +271,52 @@ impl Server {
     }
 }
 
+/// Somebody with a key and a folder, at one server.
+pub(crate) struct Person {
+    pub(crate) folder: Folder,
+    server: String,
+}
+
+impl Person {
+    pub(crate) fn new(server: &str) -> Self {
+        Self { folder: Folder::new(), server: server.to_owned() }
+    }
+
+    pub(crate) fn darkchat(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkchat"));
+        command.args(["--server", &self.server]).args(args).env("DARKCHAT_HOME", self.folder.path());
+        for name in ["DARKCHAT_SERVER", "DARKCHAT_NAME", "DARKCHAT_IDENTITY", "DARKCHAT_INVITE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command to its end, with this on its standard input, and gives what it prints.
+    pub(crate) fn run(&self, args: &[&str], input: &str) -> String {
+        let mut command = self.darkchat(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
+    }
+
+    pub(crate) fn listen(&self, channel: &str) -> Program {
+        let program = Program::start(&mut self.darkchat(&["recv", "--json", "-c", channel]));
+        program.out.until(&["\"joined\"", channel]);
+        program
+    }
+
+    pub(crate) fn key(&self) -> String {
+        self.run(&["id", "new"], "")
+    }
+
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
+        self.folder.path().join("channels").join(name)
+    }
+}
+
 /// The client program with a throw-away key, for whom every server is new.
 ///
 /// A folder that clients share would remember each port with the key of the server that had it, and refuse the next
