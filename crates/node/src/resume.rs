@@ -66,11 +66,11 @@ impl Ring {
         let behind = self.runs.back_mut().filter(|(last, _)| *last == at);
         if !behind.is_some_and(|(_, frames)| frames.append(frame)) {
             self.runs.push_back((at, frame.clone()));
+            self.age(now);
         }
         while self.bytes > RING || self.frames > RING_FRAMES {
             self.forget();
         }
-        self.age(now);
     }
 
     /// The client has processed so many frames of the session. More than went out is a lie that harms only itself.

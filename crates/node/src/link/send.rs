@@ -63,7 +63,7 @@ impl Links {
         };
         let frame = Frames::one(item);
         let Some(item) = frame.first() else { return Outcome::Dropped };
-        let outcome = match self.offer(cx, slot, &frame, item) {
+        let outcome = match self.offer(cx, slot, &frame, item, cx.now + QUEUE_AGE) {
             Offer::Now => {
                 if let Some(link) = self.table.get(slot) {
                     cx.send(&link.solo, id, item.class, &frame);
@@ -86,8 +86,9 @@ impl Links {
         let mut some: Option<Vec<LinkId>> = None;
         let frame = self.batches.add(&targets.ids, item);
         let Some(item) = frame.first() else { return 0 };
+        let ages = cx.now + QUEUE_AGE;
         for (index, (id, slot)) in targets.ids.iter().zip(targets.slots.iter()).enumerate() {
-            let offer = self.offer(cx, *slot, &frame, item);
+            let offer = self.offer(cx, *slot, &frame, item, ages);
             match (offer, &mut some) {
                 (Offer::Now, Some(some)) => some.push(*id),
                 (Offer::Now, None) | (_, Some(_)) => {}
@@ -103,11 +104,11 @@ impl Links {
         taken
     }
 
-    fn offer(&mut self, cx: &mut Context, slot: Slot, frame: &Frames, item: &Item) -> Offer {
-        let now = cx.now;
+    /// Offers a frame to a link; `ages` is when what waits from now on has waited too long.
+    fn offer(&mut self, cx: &mut Context, slot: Slot, frame: &Frames, item: &Item, ages: Time) -> Offer {
         let offered = self.table.change(slot, |id, link| {
             let offer = offer_to(cx, id, link, frame, item);
-            (offer, link.wake > now + QUEUE_AGE)
+            (offer, link.wake > ages)
         });
         let Some((offer, sleeps)) = offered else {
             cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
