@@ -17,7 +17,7 @@ enum Outcome {
 /// Its name, and what it does.
 type Step = (&'static str, fn(&Path) -> Result<Outcome>);
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     ("fmt", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("proto", |root| crate::proto::check(root).map(|()| Outcome::Passed)),
     ("tidy", |root| crate::tidy::check(root).map(|()| Outcome::Passed)),
@@ -28,6 +28,7 @@ const STEPS: [Step; 14] = [
     ("doc", documentation),
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
     ("test", |root| crate::testing::run(root).map(|()| Outcome::Passed)),
+    ("count", instructions),
     ("fuzz", fuzz),
     ("vectors", foreign_vectors),
     ("sdk", sdk),
@@ -98,6 +99,14 @@ fn documentation(root: &Path) -> Result<Outcome> {
     let mut doc = Command::new(crate::cargo());
     doc.args(["doc", "--workspace", "--lib", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings");
     passes(doc.current_dir(root))
+}
+
+/// No delivered message takes more instructions than it did when they were counted last.
+fn instructions(root: &Path) -> Result<Outcome> {
+    Ok(match crate::count::compare(root)? {
+        crate::count::Outcome::Passed => Outcome::Passed,
+        crate::count::Outcome::Skipped(why) => Outcome::Skipped(why),
+    })
 }
 
 /// Each fuzz target for a minute, beginning with its corpus. What it finds is kept beside the build and not committed:

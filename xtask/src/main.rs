@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod count;
 mod figures;
 mod mutants;
 mod process;
@@ -51,11 +52,12 @@ fn run(args: &[&str]) -> Result<()> {
         ["web", "--check"] => web::check(&root),
         ["figures", what @ ..] => figures::run(&root, what),
         ["bench", args @ ..] => bench::run(&root, args),
+        ["count", args @ ..] => count::run(&root, args),
         ["mutants", args @ ..] => mutants::run(&root, args),
         ["mesh", only @ ..] => simulate::mesh(&root, only),
         ["sim", size] => simulate::worlds(&root, size),
         [] | ["help" | "--help" | "-h"] => {
-            let more = [mutants::USAGE, figures::USAGE, bench::USAGE, simulate::USAGE];
+            let more = [mutants::USAGE, figures::USAGE, bench::USAGE, count::USAGE, simulate::USAGE];
             println!("{USAGE}\n{}", more.join("\n"));
             Ok(())
         }
