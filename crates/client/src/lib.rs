@@ -102,3 +102,8 @@ pub use sender::Sender;
 pub use session::{Change, Charter, Fault, PrivateError, SavedChannel, SavedError, State, Stats, Trust};
 pub use state::{Note, Notes, StateWatch};
 pub use textfile::TextFileError;
+
+/// The code that the README shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
