@@ -306,20 +306,12 @@ fn verify_unit(root: &Path, server: &Path) -> Result<Outcome> {
 
 /// The server, which the tests have built in the same way; cargo names its path, wherever the target folder is.
 fn server(root: &Path) -> Result<PathBuf> {
-    let output = Command::new(crate::cargo())
-        .args(["build", "--locked", "-p", "darkchatd", "--message-format=json"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(output.status.success(), "cannot build darkchatd");
-    let messages = String::from_utf8(output.stdout)?;
-    for message in messages.lines() {
-        let message: serde_json::Value = serde_json::from_str(message)?;
-        if let Some(path) = message["executable"].as_str() {
-            return Ok(path.into());
-        }
-    }
-    bail!("cargo built no darkchatd")
+    let built = crate::built(root, &["build", "--locked", "-p", "darkchatd"])?;
+    built
+        .iter()
+        .find_map(|one| one["executable"].as_str())
+        .map(PathBuf::from)
+        .context("cargo built no darkchatd")
 }
 
 fn starts(command: &mut Command) -> bool {

@@ -4,7 +4,6 @@
 //! is on these. They hold for one compiler and one kind of processor, which stand beside them: elsewhere nothing is compared.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -102,17 +101,13 @@ fn count(root: &Path) -> Result<Option<Counts>> {
 }
 
 fn build(root: &Path) -> Result<PathBuf> {
-    let out = Command::new(crate::cargo())
-        .args(["build", "--release", "--locked", "--package", PACKAGE, "--example", PROGRAM])
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(out.status.success(), "{PROGRAM} does not build");
-    let said = String::from_utf8(out.stdout)?;
-    let built =
-        |line: &str| serde_json::from_str::<Value>(line).ok()?["executable"].as_str().map(PathBuf::from);
-    said.lines().find_map(built).context("cargo built no program")
+    let args = ["build", "--release", "--locked", "--package", PACKAGE, "--example", PROGRAM];
+    let built = crate::built(root, &args)?;
+    built
+        .iter()
+        .find_map(|one| one["executable"].as_str())
+        .map(PathBuf::from)
+        .context("cargo built no program")
 }
 
 /// The compiler, with its commit.

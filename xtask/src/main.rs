@@ -16,9 +16,10 @@ mod web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use serde_json::Value;
 
 const USAGE: &str = "\
 cargo xtask ci [STEP]...        everything that must hold before a change lands, or some of it
@@ -74,4 +75,15 @@ fn root() -> PathBuf {
 /// The cargo that runs this task, so that a chosen toolchain stays the chosen one.
 fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// What cargo says of each program that these arguments build. Its own complaints go to the terminal.
+fn built(root: &Path, args: &[&str]) -> Result<Vec<Value>> {
+    let mut cargo = Command::new(cargo());
+    cargo.args(args).args(["--message-format", "json-render-diagnostics"]);
+    let out = cargo.current_dir(root).stderr(Stdio::inherit()).output()?;
+    ensure!(out.status.success(), "does not build: {cargo:?}");
+    let said = String::from_utf8(out.stdout)?;
+    let messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(messages.filter(|message| message["executable"].is_string()).collect())
 }

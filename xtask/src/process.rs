@@ -26,18 +26,16 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds all in one go, so that what they share is built once.
     pub(crate) fn build(root: &Path) -> Result<Self> {
-        let out = Command::new(crate::cargo())
-            .args(["build", "--release", "--quiet", "--message-format", "json-render-diagnostics"])
-            .args(["--package", "darkchatd", "--bin", "darkchatd"])
-            .args(["--package", "darkchat", "--bin", "darkchat"])
-            .args(["--package", "darkchat-client", "--example", "load"])
-            .current_dir(root)
-            .stderr(Stdio::inherit())
-            .output()?;
-        ensure!(out.status.success(), "the programs do not build");
-        let said = String::from_utf8_lossy(&out.stdout);
-        let messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let programs: Vec<Value> = messages.filter(|message| message["executable"].is_string()).collect();
+        let programs = crate::built(
+            root,
+            &[
+                ["build", "--release", "--quiet"].as_slice(),
+                &["--package", "darkchatd", "--bin", "darkchatd"],
+                &["--package", "darkchat", "--bin", "darkchat"],
+                &["--package", "darkchat-client", "--example", "load"],
+            ]
+            .concat(),
+        )?;
         let program = |name: &str| {
             let built = programs.iter().find(|message| message["target"]["name"] == name);
             built.and_then(|message| message["executable"].as_str()).map(PathBuf::from)

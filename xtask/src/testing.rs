@@ -58,15 +58,8 @@ fn next(waiting: &Mutex<std::vec::IntoIter<Tests>>) -> Option<Tests> {
 }
 
 fn build(root: &Path) -> Result<Vec<Tests>> {
-    let out = Command::new(crate::cargo())
-        .args(["test", "--workspace", "--locked", "--no-run", "--message-format", "json-render-diagnostics"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(out.status.success(), "the tests do not build");
-    let said = String::from_utf8(out.stdout)?;
-    let found: Vec<Tests> =
-        said.lines().filter_map(|line| tests_of(&serde_json::from_str(line).ok()?)).collect();
+    let built = crate::built(root, &["test", "--workspace", "--locked", "--no-run"])?;
+    let found: Vec<Tests> = built.iter().filter_map(tests_of).collect();
     ensure!(!found.is_empty(), "cargo built no tests");
     Ok(found)
 }

@@ -18,13 +18,15 @@ fn diamond() -> (World, Client, Client) {
     (world, alice, bob)
 }
 
+fn is_post(frame: &Frame) -> bool {
+    matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel)
+}
+
 /// The neighbour of server 0 over which it sends to bob.
 fn way(world: &mut World, alice: Client) -> usize {
     world.carried.clear();
     world.say(alice, "lobby", "which way");
     world.run_for(secs(1));
-    let is_post =
-        |frame: &Frame| matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel);
     world
         .carried
         .iter()
@@ -259,8 +261,6 @@ fn what_waited_for_several_servers_crosses_a_link_once() {
     for other in others {
         assert_eq!(world.heard(other), texts(0..2));
     }
-    let is_post =
-        |frame: &Frame| matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel);
     let crossed = world.carried.iter().filter(|(_, frame)| is_post(frame)).count();
     assert_eq!(crossed, 6, "each of two posts over each of three links");
     assert_eq!((world.stats(0).pending, world.stats(0).sizes.limbo_bytes), (0, 0));
