@@ -14,8 +14,10 @@ export default defineConfig({
         test: {
           name: "browser",
           include: ["test/browser/**/*.browser.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          // These only end what hangs: nothing here is measured by the time that it takes.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          expect: { poll: { timeout: 30_000 } },
           // The machine may have two processors, and every file starts a browser.
           fileParallelism: false,
         },

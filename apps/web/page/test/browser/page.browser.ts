@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { folder, startServer, stop } from "../../../sdk/test/interop/programs.ts";
 import { pageSha256 } from "./serve.ts";
-import { isPossible, log, OPEN_HOST, say, screenshot, World } from "./world.ts";
+import { comeBack, isPossible, log, OPEN_HOST, say, screenshot, World } from "./world.ts";
 
 describe.skipIf(!isPossible)("the page", () => {
   let world: World;
@@ -93,8 +93,7 @@ describe.skipIf(!isPossible)("the page", () => {
     await log(page).getByText("Waits for the connection.").waitFor();
     await screenshot(page, "lost-connection");
     world.server = await startServer([], { key, wsPort: port });
-    await page.getByRole("button", { name: "Try now" }).click();
-    await expect.poll(() => page.getByRole("status").textContent()).toBe("");
+    await comeBack(page);
     await expect.poll(() => log(page).getByText("Waits for the connection.").count()).toBe(0);
     const bob = await world.enter("bob");
     await say(bob, "back again");
@@ -113,7 +112,7 @@ describe.skipIf(!isPossible)("the page", () => {
     await page.getByText(/No connection to the server/).waitFor();
     await log(page).getByText("first of two").waitFor();
     world.server = await startServer([], { key, wsPort: port });
-    await page.getByRole("button", { name: "Try now" }).click();
+    await comeBack(page);
     await page.getByText("1 person here").waitFor();
     const bob = await world.enter("bob");
     await log(page).getByRole("button", { name: "Discard" }).first().click();
@@ -132,7 +131,7 @@ describe.skipIf(!isPossible)("the page", () => {
     expect(await page.getByRole("status").textContent()).toContain(other.id);
     await stop(other.process);
     world.server = await startServer([], { key, wsPort: port });
-    await page.getByRole("button", { name: "Try now" }).click();
+    await comeBack(page);
     await page.getByText("1 person here").waitFor();
   });
 

@@ -11,6 +11,7 @@ import {
   chromium,
   type Page,
 } from "playwright-core";
+import { expect } from "vitest";
 import { areBuilt, cleanUp, type Server, startServer } from "../../../sdk/test/interop/programs.ts";
 import { type Front, startFront } from "./serve.ts";
 
@@ -31,6 +32,9 @@ const SCREENSHOTS =
 
 /** A host under which the page has no protection, as in a local network without TLS. */
 export const OPEN_HOST = "chat.test";
+
+/** How long a button that may be gone is waited for, in milliseconds. */
+const PRESS_MS = 500;
 
 /** How a world begins. */
 export interface Beginning {
@@ -89,7 +93,7 @@ export class World {
       locale: "en-GB",
       ...options,
     });
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(30_000);
     this.#contexts.push(context);
     return context;
   }
@@ -169,6 +173,16 @@ export async function screenshot(page: Page, name: string): Promise<void> {
 export async function say(page: Page, text: string): Promise<void> {
   await page.getByRole("textbox", { name: "Message" }).fill(text);
   await page.getByRole("button", { name: "Send" }).click();
+}
+
+/** Waits until the page says of no lost connection, and presses the button where the page's own attempt was not first. */
+export async function comeBack(page: Page): Promise<void> {
+  const button = page.getByRole("button", { name: "Try now" });
+  const isBack = async (): Promise<string | null> => {
+    await button.click({ timeout: PRESS_MS }).catch(() => {});
+    return page.getByRole("status").textContent();
+  };
+  await expect.poll(isBack).toBe("");
 }
 
 /** The log of a channel. */
