@@ -23,6 +23,7 @@ import { mentionOf } from "../text/mention.ts";
 import { Conversation, type Kind, type Outlet, type Self } from "./conversation.ts";
 import { errorText } from "./errors.ts";
 import { connect, follow, reach, tryNow } from "./reach.ts";
+import { isKey } from "./whom.ts";
 
 /** Channels that one page is in, and direct conversations; every one keeps its lines in memory. */
 const CONVERSATIONS = 64;
@@ -281,10 +282,6 @@ function addSaved(saved: string): void {
   const added = new Conversation(newPrivate(), "private", () => self, "#private");
   added.saved = saved;
   add(added);
-}
-
-function isKey(person: string): boolean {
-  return /^u[a-z2-7]{55}$/.test(person);
 }
 
 function addDirect(person: string, name: string): Conversation {

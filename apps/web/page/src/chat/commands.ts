@@ -1,8 +1,10 @@
 // What a line that begins with `/` does: the commands of the terminal client.
 
 import { TextError } from "darkchat-sdk";
+import * as admission from "./admission.ts";
 import * as chat from "./chat.ts";
 import type { Conversation } from "./conversation.ts";
+import { type Known, whom } from "./whom.ts";
 
 /** One command. */
 export interface Command {
@@ -21,7 +23,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "msg",
     alias: "private",
-    words: "KEY text",
+    words: "WHOM text",
     does: "an encrypted message to one person",
     run: message,
   },
@@ -34,11 +36,28 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: "block",
-    words: "KEY",
+    words: "WHOM",
     does: "hear nothing more of a person",
-    run: (rest) => chat.block(rest, true),
+    run: (rest, here) => chat.block(person(rest, here), true),
   },
-  { name: "unblock", words: "KEY", does: "take that back", run: (rest) => chat.block(rest, false) },
+  {
+    name: "unblock",
+    words: "WHOM",
+    does: "take that back",
+    run: (rest, here) => chat.block(person(rest, here), false),
+  },
+  {
+    name: "invite",
+    words: "WHOM",
+    does: "send the invitation to this private channel to a person",
+    run: (rest, here) => admission.invite(person(rest, here), here),
+  },
+  {
+    name: "add",
+    words: "WHOM",
+    does: "take a person into the list of this private channel",
+    run: (rest, here) => admission.add(person(rest, here), here),
+  },
   { name: "channels", words: "", does: "list the channels you are in", run: (_, here) => list(here) },
   {
     name: "id",
@@ -82,10 +101,22 @@ function join(rest: string): void {
   chat.join(channel);
 }
 
-function message(rest: string): void {
-  const [, person = "", text = ""] = /^(\S+)\s*(.*)$/su.exec(rest) ?? [];
-  const conversation = chat.write(person);
+function message(rest: string, here: Conversation): void {
+  const [, name = "", text = ""] = /^(\S+)\s*(.*)$/su.exec(rest) ?? [];
+  const known = knownIn(here);
+  const user = whom(name, known);
+  const conversation = chat.write(user, known.find((one) => one.user === user)?.name);
   if (text !== "") chat.send(conversation, text);
+}
+
+function person(rest: string, here: Conversation): string {
+  return whom(rest, knownIn(here));
+}
+
+/** Who is here, and with whom there are direct conversations. */
+function knownIn(here: Conversation): Known[] {
+  const directs = chat.conversations.value.filter(({ kind }) => kind === "direct");
+  return [...here.members(), ...directs.map(({ id, title }) => ({ user: id, name: title.value }))];
 }
 
 function part(rest: string, here: Conversation): void {

@@ -67,6 +67,25 @@ describe.skipIf(!isPossible)("sealed conversations", () => {
       .waitFor();
   });
 
+  test("whoever is here is meant by their name too, unless two have it", async () => {
+    const page = await world.enter("ann");
+    const [bot, other] = [await world.client("bot"), await world.client("Bot")];
+    const reader = bot.inbox()[Symbol.asyncIterator]();
+    await (await bot.join("#general")).send("here");
+    await log(page).getByText("here", { exact: true }).waitFor();
+    await say(page, "/msg bot by name");
+    const { value } = await reader.next();
+    expect(value).toMatchObject({ text: "by name", name: "ann" });
+    await (await other.join("#general")).send("me too");
+    await page.getByRole("button", { name: /^#general/ }).click();
+    await log(page).getByText("me too").waitFor();
+    await say(page, "/block bot");
+    await page.getByText(/bot could be bot~[a-z2-7]{8} or bot~[a-z2-7]{8}/i).waitFor();
+    await page.getByRole("textbox", { name: "Message" }).fill("/msg dora hello");
+    await page.keyboard.press("Enter");
+    await page.getByText("nobody here is called dora").waitFor();
+  });
+
   test("nobody there: it says so, and it can be tried again", async () => {
     const page = await world.enter("ann");
     const bot = await world.client("bot");
@@ -166,6 +185,27 @@ describe.skipIf(!isPossible)("sealed conversations", () => {
     await page.getByText(/Private · \d/).waitFor();
     await channel.send("glad you came");
     await log(page, "#den").getByText("glad you came").waitFor();
+  });
+
+  test("who may change a private channel adds a person by a command, and that person is invited", async () => {
+    const page = await world.enter("ann");
+    const key = await ownKey(page);
+    const [bot, carol] = [await world.client("bot"), await world.client("carol")];
+    const invited = new Promise<string>((resolve) => carol.on("invite", ({ invite }) => resolve(invite)));
+    const channel = await bot.createPrivate("den", { members: [key], admins: [key] });
+    await say(page, `/add ${carol.id}`);
+    await page.getByText("this is no private channel that you have joined").waitFor();
+    await channel.inviteTo(key);
+    await page.getByRole("button", { name: "Accept" }).click();
+    await page.getByText(/Private · \d/).waitFor();
+    // The list comes with the first change: an invitation has its hash alone.
+    await channel.rekey();
+    await say(page, `/add ${carol.id}`);
+    const joined = await carol.joinPrivate(await invited);
+    await log(page, "#den").getByText("Added to the list, and the invitation arrived.").waitFor();
+    await say(page, "welcome, carol");
+    const { value } = await joined[Symbol.asyncIterator]().next();
+    expect(value).toMatchObject({ text: "welcome, carol", name: "ann" });
   });
 });
 
