@@ -232,7 +232,7 @@ impl Node {
         }
         let (head, body) = Frame::from(Kind::Dm(dm)).encode_split();
         let (class, owed, counted) = (SendClass::Direct, Owed::Session, Counted::Yes);
-        let item = Item { head, body, class, source, owed, channel: None, is_route: false, counted };
+        let item = Item { class, source, owed, counted, ..Item::control(head, body) };
         self.cx.stats.owe(owed.copies());
         if self.send_item(to, item) { Code::Ok } else { Code::NotHere }
     }

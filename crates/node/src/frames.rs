@@ -4,7 +4,7 @@ use crate::LinkId;
 use crate::queue::Item;
 use bytes::Bytes;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// The most frames of one batch.
 const BATCH_FRAMES: usize = 64;
@@ -121,7 +121,8 @@ pub(crate) struct Batches(Option<Open>);
 #[derive(Debug)]
 struct Open {
     links: Arc<[LinkId]>,
-    batch: Arc<Batch>,
+    /// Gone when nobody holds a frame of it any more: nothing is kept here for longer than by those who wait for it.
+    batch: Weak<Batch>,
     filled: usize,
     bytes: usize,
 }
@@ -130,23 +131,26 @@ impl Batches {
     /// Puts a frame behind the last one, if that was for the same links and its batch has room. Batches of busy links
     /// grow, so that a single frame takes no more than its own place.
     pub(crate) fn add(&mut self, links: &Arc<[LinkId]>, item: Item) -> Frames {
-        let mut open = match self.0.take() {
-            Some(open) if Arc::ptr_eq(&open.links, links) => {
-                if open.filled >= open.batch.len() || open.bytes >= BATCH_BYTES {
-                    let places = open.filled.saturating_mul(2).clamp(1, BATCH_FRAMES);
-                    Open { batch: new(places), filled: 0, bytes: 0, ..open }
-                } else {
-                    open
-                }
+        let last = self.0.take().filter(|open| Arc::ptr_eq(&open.links, links));
+        let there = last.as_ref().and_then(|open| {
+            let batch = open.batch.upgrade()?;
+            (open.filled < batch.len() && open.bytes < BATCH_BYTES).then_some(batch)
+        });
+        let (batch, mut open) = match (there, last) {
+            (Some(batch), Some(open)) => (batch, open),
+            (_, last) => {
+                let places = last.map_or(1, |open| open.filled.saturating_mul(2).clamp(1, BATCH_FRAMES));
+                let batch = new(places);
+                let open = Open { links: links.clone(), batch: Arc::downgrade(&batch), filled: 0, bytes: 0 };
+                (batch, open)
             }
-            _ => Open { links: links.clone(), batch: new(1), filled: 0, bytes: 0 },
         };
         let first = open.filled;
         open.bytes = open.bytes.saturating_add(item.len());
         open.filled = first.saturating_add(1);
-        let frames = Frames { batch: open.batch.clone(), first, end: open.filled };
-        let is_free = open.batch.get(first).is_some_and(|place| place.set(item).is_ok());
+        let is_free = batch.get(first).is_some_and(|place| place.set(item).is_ok());
         debug_assert!(is_free, "a batch has room for one more, and nobody else fills it");
+        let frames = Frames { batch, first, end: open.filled };
         self.0 = Some(open);
         frames
     }
@@ -159,6 +163,7 @@ fn new(places: usize) -> Arc<Batch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weight::Scales;
     use bytes::Bytes;
 
     fn item(len: usize) -> Item {
@@ -188,6 +193,15 @@ mod tests {
         assert_eq!(batches(200, 10), [1, 2, 4, 8, 16, 32, 64, 64, 9]);
         assert_eq!(batches(5, BATCH_BYTES), [1; 5]);
         assert_eq!(batches(40, 1_024), [1, 2, 4, 8, 16, 9]);
+    }
+
+    #[test]
+    fn what_nobody_holds_any_more_is_gone_though_its_batch_had_room() {
+        let (mut batches, links, scales) = (Batches::default(), links(&[1, 2]), Scales::default());
+        let frames: Vec<Frames> = (0..3).map(|_| batches.add(&links, item(100).weigh(&scales))).collect();
+        assert!(scales.sum() >= 300);
+        drop(frames);
+        assert_eq!(scales.sum(), 0);
     }
 
     #[test]

@@ -99,6 +99,7 @@ mod sync;
 mod tests;
 mod trace;
 mod view;
+mod weight;
 
 pub use config::{Config, Neighbours};
 pub use event::Event;

@@ -12,6 +12,7 @@ use crate::frames::{Batches, Frames};
 use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
 use crate::resume::{RING_AGE, Ring};
+use crate::weight::Scales;
 use crate::{DroppedFor, LinkId, Output};
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,8 +21,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 
-/// What may be out with the driver for a client, in bytes: four full records, so that its task never starves.
+/// What may be out with the driver for a client, in bytes: two full records, so that its task never starves.
 const WINDOW_CLIENT: usize = 64 << 10;
+/// The same where so many links share the memory that all windows of that size would take too much of it: enough that a
+/// record and a system call carry many small frames. The driver's copies are each link's own.
+const WINDOW_CLIENT_MIN: usize = 8 << 10;
+/// The share of what all links may hold that the windows of clients may take together, down to that size.
+const WINDOWS_SHARE: usize = 2;
 /// The same for a peer.
 const WINDOW_PEER: usize = 256 << 10;
 /// What may wait for a client, in bytes and in frames, with what is out with the driver.
@@ -31,6 +37,8 @@ const QUEUE_CLIENT_FRAMES: usize = 4_096;
 const QUEUE_PEER: usize = 8 << 20;
 /// How long a frame may wait.
 pub(crate) const QUEUE_AGE: Duration = Duration::from_secs(10);
+/// What a run of frames takes in the list that holds it, in bytes: lists have up to twice the room that they need.
+const RUN: usize = 2 * size_of::<(Time, Frames)>();
 /// The share of the memory budget that all queues together may take.
 const QUEUES_SHARE: usize = 4;
 /// Without having sent anything for so long, a ping goes out.
@@ -182,8 +190,8 @@ impl Link {
         matches!(self.kind, LinkKind::Peer | LinkKind::Closing(_))
     }
 
-    const fn window(&self) -> usize {
-        if matches!(self.kind, LinkKind::Peer) { WINDOW_PEER } else { WINDOW_CLIENT }
+    const fn window(&self, client: usize) -> usize {
+        if matches!(self.kind, LinkKind::Peer) { WINDOW_PEER } else { client }
     }
 
     const fn max_bytes(&self) -> usize {
@@ -197,6 +205,12 @@ impl Link {
         self.queue.bytes().saturating_add(self.out.bytes).saturating_add(kept)
     }
 
+    /// What it takes of the memory beside the frames, which others may hold too: the driver's copies, and its lists.
+    fn weight(&self) -> usize {
+        let runs = self.queue.runs().saturating_add(self.ring.runs()).saturating_add(self.out.runs.len());
+        self.out.bytes.saturating_add(runs.saturating_mul(RUN))
+    }
+
     fn fits(&self, len: usize) -> bool {
         let frames = self.queue.frames().saturating_add(self.out.frames);
         let few = matches!(self.kind, LinkKind::Peer) || frames < QUEUE_CLIENT_FRAMES;
@@ -205,28 +219,29 @@ impl Link {
     }
 
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
-    /// of the neighbour. Shards never wait for these: what counts for us may stand behind one of them.
-    fn has_window(&mut self, now: Time, len: usize, waits: bool) -> bool {
+    /// of the neighbour. Shards never wait for these: what counts for us may stand behind one of them. `client` is the
+    /// window of a client.
+    fn has_window(&mut self, now: Time, client: usize, len: usize, waits: bool) -> bool {
         let may_go = !waits || {
             let hop = self.about.hop.as_deref_mut();
             hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))
         };
-        may_go && (self.out.bytes == 0 || self.out.bytes.saturating_add(len) <= self.window())
+        may_go && (self.out.bytes == 0 || self.out.bytes.saturating_add(len) <= self.window(client))
     }
 
     /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
-    fn takes_now(&mut self, now: Time, item: &Item) -> bool {
+    fn takes_now(&mut self, now: Time, client: usize, item: &Item) -> bool {
         self.queue.is_empty()
-            && self.has_window(now, item.len(), item.waits_for_counts())
+            && self.has_window(now, client, item.len(), item.waits_for_counts())
             && self.out.frames < QUEUE_CLIENT_FRAMES
             && self.is_up()
     }
 
     /// Takes the next frame that waits, if it can go out now.
-    fn take_next(&mut self, now: Time) -> Option<Frames> {
+    fn take_next(&mut self, now: Time, client: usize) -> Option<Frames> {
         let next = self.queue.next()?;
         let (len, waits) = (next.len(), next.waits_for_counts());
-        if self.has_window(now, len, waits) { self.queue.pop() } else { None }
+        if self.has_window(now, client, len, waits) { self.queue.pop() } else { None }
     }
 
     /// Whether nothing waits, and the neighbour has counted all that it was sent.
@@ -302,6 +317,8 @@ pub(crate) struct Links {
     table: Table,
     /// Frames for the same links.
     batches: Batches,
+    /// What all frames take that somebody holds.
+    scales: Scales,
     deadlines: BTreeSet<(Time, LinkId)>,
     /// What all may hold together, in bytes.
     max_held: usize,
@@ -310,7 +327,8 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new(memory_budget: usize) -> Self {
         let max_held = memory_budget / QUEUES_SHARE;
-        Self { table: Table::new(), batches: Batches::default(), deadlines: BTreeSet::new(), max_held }
+        let (table, batches, scales) = (Table::new(), Batches::default(), Scales::default());
+        Self { table, batches, scales, deadlines: BTreeSet::new(), max_held }
     }
 
     /// Takes a link in; `None` if the id is taken, which a driver must not do.
@@ -500,6 +518,7 @@ impl Links {
             cx.stats.resent += u64::try_from(routes.len()).unwrap_or(u64::MAX);
             let waiting = std::mem::take(&mut link.queue).into_items();
             routes.extend(waiting.filter(|item| item.is_route));
+            routes.iter_mut().for_each(|route| route.weight = None);
             routes
         };
         self.change(id, taken).unwrap_or_default()
@@ -515,9 +534,20 @@ impl Links {
         self.get(id).map_or(0, |link| link.about.dropped)
     }
 
+    /// What may be out with the driver for a client: as much as leaves room for all, within bounds.
+    fn window(&self) -> usize {
+        let part = (self.max_held / WINDOWS_SHARE).checked_div(self.table.len());
+        part.unwrap_or(WINDOW_CLIENT).clamp(WINDOW_CLIENT_MIN, WINDOW_CLIENT)
+    }
+
+    /// What all links take of the memory, in bytes: frames that several hold count once.
+    fn held(&self) -> usize {
+        self.table.held().saturating_add(self.scales.sum())
+    }
+
     /// All queues together, and the longest, in bytes.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        (self.table.held(), self.iter().map(|(_, link)| link.held()).max().unwrap_or(0))
+        (self.held(), self.iter().map(|(_, link)| link.held()).max().unwrap_or(0))
     }
 }
 

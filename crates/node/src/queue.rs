@@ -1,6 +1,7 @@
 //! What waits for one link: by class, and within a class by turns over the links it came from. Source: section 10.3.
 
 use crate::frames::Frames;
+use crate::weight::{Scales, Weight};
 use crate::{LinkId, SendClass};
 use bytes::Bytes;
 use darkchat_proto::limits::{MAX_FRAME, MAX_PREFIX};
@@ -52,6 +53,8 @@ pub(crate) struct Item {
     pub(crate) is_route: bool,
     /// Whether it is a frame of a client's session.
     pub(crate) counted: Counted,
+    /// What it takes of the memory, from when it is sent on.
+    pub(crate) weight: Option<Weight>,
 }
 
 /// Whether a frame counts in a session that can be resumed (5.4).
@@ -69,8 +72,13 @@ pub(crate) const OURSELVES: LinkId = LinkId(u64::MAX);
 impl Item {
     /// A frame of our own that is not a message.
     pub(crate) const fn control(head: Bytes, body: Bytes) -> Self {
-        let (class, source, owed) = (SendClass::Control, OURSELVES, Owed::Nothing);
-        Self { head, body, class, source, owed, channel: None, is_route: false, counted: Counted::No }
+        let (class, source, owed, counted) = (SendClass::Control, OURSELVES, Owed::Nothing, Counted::No);
+        Self { head, body, class, source, owed, channel: None, is_route: false, counted, weight: None }
+    }
+
+    /// From now on it counts.
+    pub(crate) fn weigh(self, scales: &Scales) -> Self {
+        Self { weight: Some(scales.weigh(size_of::<Self>().saturating_add(self.len()))), ..self }
     }
 
     /// Whether it may go to a neighbour only while that one counts, and not too fast.
@@ -132,6 +140,8 @@ struct Turns {
     /// The same sources by length, to find the longest; empty where there is only one.
     by_len: BTreeSet<(usize, LinkId)>,
     bytes: usize,
+    /// The runs of all sources.
+    runs: usize,
 }
 
 impl Turns {
@@ -142,13 +152,14 @@ impl Turns {
         if source.runs.is_empty() {
             self.order.push_back(key);
         }
-        let before = source.bytes;
+        let (before, runs) = (source.bytes, source.runs.len());
         source.bytes = before.saturating_add(len);
         match end {
             End::Front => source.runs.push_front((at, frame.clone())),
             End::Back => source.push_back(at, frame),
         }
         self.bytes = self.bytes.saturating_add(len);
+        self.runs = self.runs.saturating_sub(runs).saturating_add(source.runs.len());
         let after = source.bytes;
         self.sort(key, before, after);
     }
@@ -206,10 +217,12 @@ impl Turns {
     /// Takes from one source, whose turn is left alone; a source without items goes.
     fn take(&mut self, key: LinkId, end: End) -> Option<Frames> {
         let source = self.sources.get_mut(&key)?;
+        let runs = source.runs.len();
         let frame = match end {
             End::Front => source.pop_front(),
             End::Back => source.pop_back(),
         }?;
+        self.runs = self.runs.saturating_sub(runs).saturating_add(source.runs.len());
         let len = frame.first().map_or(0, Item::len);
         let before = source.bytes;
         source.bytes = before.saturating_sub(len);
@@ -356,6 +369,11 @@ impl Queue {
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.frames == 0
+    }
+
+    /// How many runs all that waits is.
+    pub(crate) fn runs(&self) -> usize {
+        self.classes.as_ref().map_or(0, |all| all.in_order().map(|turns| turns.runs).sum())
     }
 
     /// Since when the oldest one waits.

@@ -38,6 +38,11 @@ impl Ring {
         self.bytes
     }
 
+    /// How many runs all that is kept is.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// All frames of the session that went out.
     fn count(&self) -> u64 {
         self.before.saturating_add(u64::try_from(self.frames).unwrap_or(u64::MAX))

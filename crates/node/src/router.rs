@@ -109,7 +109,7 @@ impl Node {
         let (head, body) = Frame::from(Kind::Deliver(deliver)).encode_split();
         let class = SendClass::Channel;
         let (owed, channel, counted) = (Owed::Session, Some(channel), Counted::Yes);
-        let item = Item { head, body, class, source, owed, channel, is_route: false, counted };
+        let item = Item { head, body, class, source, owed, channel, is_route: false, counted, weight: None };
         self.cx.stats.owe(u64::try_from(targets.ids.len()).unwrap_or(u64::MAX));
         Ok(self.links.fan_out(&mut self.cx, &targets, item))
     }
@@ -257,8 +257,7 @@ impl Node {
         let source = if class == SendClass::Control { OURSELVES } else { source };
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
-        let item =
-            Item { head, body, class, source, owed, channel: None, is_route: true, counted: Counted::No };
+        let item = Item { class, source, owed, is_route: true, ..Item::control(head, body) };
         self.send_item(link, item)
     }
 }

@@ -265,7 +265,8 @@ pub struct Sizes {
     pub channels: usize,
     /// Sessions in channels, counted once a channel.
     pub memberships: usize,
-    /// The bytes in all send queues, with the driver, and not counted by the next hop yet.
+    /// The bytes in all send queues, with the driver, and not counted by the next hop yet; a frame that several links hold
+    /// counts once.
     pub queued_bytes: usize,
     /// The bytes of the longest of them.
     pub longest_queue: usize,

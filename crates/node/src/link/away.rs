@@ -16,14 +16,9 @@ impl Link {
         matches!(self.kind, LinkKind::Away(_))
     }
 
-    /// All that it holds: what waits, what is with the driver, and what is kept for a resume.
-    pub(super) fn weight(&self) -> usize {
-        self.held().saturating_add(self.ring.bytes())
-    }
-
     /// What it may hold, in frames that wait, while its client is away.
     pub(super) fn fits_away(&self, len: usize) -> bool {
-        self.weight().saturating_add(len) <= RING
+        self.held().saturating_add(self.ring.bytes()).saturating_add(len) <= RING
     }
 
     /// Whether a client that has processed so many frames can go on from here.
@@ -87,13 +82,14 @@ impl Links {
         left.queue.shift(left.away);
         left.queue.push_again(cx.now, again.items);
         let Some(slot) = self.slot(new) else { return };
+        let window = self.window();
         self.table.change(slot, |id, link| {
             link.ring.start(received);
             link.queue = left.queue;
             link.about.untold = left.untold;
             link.about.dropped = left.dropped;
             link.about.slow = left.slow;
-            let_go(cx, id, link);
+            let_go(cx, window, id, link);
         });
         self.arm(slot);
     }
@@ -110,7 +106,7 @@ impl Links {
     pub(super) fn halve_rings(&mut self, target: usize) {
         let places: Vec<Slot> = self.table.places().map(|(slot, _)| slot).collect();
         for slot in places {
-            if self.table.held() <= target {
+            if self.held() <= target {
                 return;
             }
             self.table.change(slot, |_, link| link.ring.halve());

@@ -61,9 +61,9 @@ impl Links {
             cx.stats.give_up(copies, DroppedFor::LinkDown);
             return Outcome::Dropped;
         };
-        let frame = Frames::one(item);
+        let frame = Frames::one(item.weigh(&self.scales));
         let Some(item) = frame.first() else { return Outcome::Dropped };
-        let outcome = match self.offer(cx, slot, &frame, item, cx.now + QUEUE_AGE) {
+        let outcome = match self.offer(cx, self.window(), slot, &frame, item, cx.now + QUEUE_AGE) {
             Offer::Now => {
                 if let Some(link) = self.table.get(slot) {
                     cx.send(&link.solo, id, item.class, &frame);
@@ -84,11 +84,11 @@ impl Links {
     pub(crate) fn fan_out(&mut self, cx: &mut Context, targets: &Targets, item: Item) -> u32 {
         let mut taken: u32 = 0;
         let mut some: Option<Vec<LinkId>> = None;
-        let frame = self.batches.add(&targets.ids, item);
+        let frame = self.batches.add(&targets.ids, item.weigh(&self.scales));
         let Some(item) = frame.first() else { return 0 };
-        let ages = cx.now + QUEUE_AGE;
+        let (ages, window) = (cx.now + QUEUE_AGE, self.window());
         for (index, (id, slot)) in targets.ids.iter().zip(targets.slots.iter()).enumerate() {
-            let offer = self.offer(cx, *slot, &frame, item, ages);
+            let offer = self.offer(cx, window, *slot, &frame, item, ages);
             match (offer, &mut some) {
                 (Offer::Now, Some(some)) => some.push(*id),
                 (Offer::Now, None) | (_, Some(_)) => {}
@@ -104,10 +104,18 @@ impl Links {
         taken
     }
 
-    /// Offers a frame to a link; `ages` is when what waits from now on has waited too long.
-    fn offer(&mut self, cx: &mut Context, slot: Slot, frame: &Frames, item: &Item, ages: Time) -> Offer {
+    /// Offers a frame to a link; `window` is that of a client, and `ages` is when what waits from now on has waited too long.
+    fn offer(
+        &mut self,
+        cx: &mut Context,
+        window: usize,
+        slot: Slot,
+        frame: &Frames,
+        item: &Item,
+        ages: Time,
+    ) -> Offer {
         let offered = self.table.change(slot, |id, link| {
-            let offer = offer_to(cx, id, link, frame, item);
+            let offer = offer_to(cx, window, id, link, frame, item);
             (offer, link.wake > ages)
         });
         let Some((offer, sleeps)) = offered else {
@@ -142,9 +150,10 @@ impl Links {
         slot: Slot,
         make_room: impl FnOnce(&mut Context, &mut Link) -> Verdict,
     ) -> Verdict {
+        let window = self.window();
         let went = self.table.change(slot, |id, link| match make_room(cx, link) {
             Verdict::Fine => {
-                let_go(cx, id, link);
+                let_go(cx, window, id, link);
                 let finish = link.about.finish.filter(|_| link.is_done());
                 finish.map_or(Verdict::Fine, |(code, _)| Verdict::Close(code))
             }
@@ -247,38 +256,50 @@ impl Links {
 
     /// Cuts the longest queues when all together are over their share of the memory.
     ///
-    /// It cuts an eighth more than it must, so that looking for the longest is rare.
+    /// It cuts an eighth more than it must, so that looking for the longest is rare. Those that are about as long are cut
+    /// together, by an eighth at a time: what they share is given back when the last one lets go of it.
     fn keep_within_memory(&mut self, cx: &mut Context) {
-        if self.table.held() <= self.max_held {
+        if self.held() <= self.max_held {
             return;
         }
         let target = self.max_held - self.max_held / 8;
         self.halve_rings(target);
-        while self.table.held() > target {
-            let longest = self.table.places().max_by_key(|(_, link)| link.queue.channel_bytes());
-            let longest = longest.filter(|(_, link)| link.queue.channel_bytes() > 0);
-            let Some(slot) = longest.map(|(slot, _)| slot) else { return };
-            let mut excess = self.table.held().saturating_sub(target);
-            self.table.change(slot, |id, link| {
-                while excess > 0
-                    && let Some(cut) = link.queue.cut()
-                {
-                    excess = excess.saturating_sub(cut.first().map_or(0, Item::len));
-                    drop_frame(cx, id, link, &cut, DroppedFor::Memory);
-                }
-            });
+        while self.held() > target {
+            let longest = self.table.places().map(|(_, link)| link.queue.channel_bytes()).max().unwrap_or(0);
+            if longest == 0 {
+                return;
+            }
+            let level = longest - longest.div_ceil(8);
+            let is_over = |(slot, link): (Slot, &Link)| (link.queue.channel_bytes() > level).then_some(slot);
+            let over: Vec<Slot> = self.table.places().filter_map(is_over).collect();
+            for slot in over {
+                self.table.change(slot, |id, link| {
+                    while link.queue.channel_bytes() > level
+                        && let Some(cut) = link.queue.cut()
+                    {
+                        drop_frame(cx, id, link, &cut, DroppedFor::Memory);
+                    }
+                });
+            }
         }
     }
 }
 
 /// Sends a frame to a link, lets it wait there, or drops it.
-fn offer_to(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, item: &Item) -> Offer {
+fn offer_to(
+    cx: &mut Context,
+    window: usize,
+    id: LinkId,
+    link: &mut Link,
+    frame: &Frames,
+    item: &Item,
+) -> Offer {
     let now = cx.now;
     if !link.is_up() && !link.is_away() {
         cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
         return Offer::Dropped;
     }
-    if link.takes_now(now, item) {
+    if link.takes_now(now, window, item) {
         put_out(now, link, frame, item);
         return Offer::Now;
     }
@@ -317,8 +338,8 @@ fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
 }
 
 /// Puts out what the window has room for.
-pub(super) fn let_go(cx: &mut Context, id: LinkId, link: &mut Link) {
-    while let Some(frame) = link.take_next(cx.now) {
+pub(super) fn let_go(cx: &mut Context, window: usize, id: LinkId, link: &mut Link) {
+    while let Some(frame) = link.take_next(cx.now, window) {
         let Some(item) = frame.first() else { return };
         put_out(cx.now, link, &frame, item);
         cx.send(&link.solo, id, item.class, &frame);

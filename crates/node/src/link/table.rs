@@ -14,7 +14,7 @@ pub(super) struct Table {
     slots: Vec<Option<(LinkId, Link)>>,
     free: Vec<usize>,
     by_id: BTreeMap<LinkId, Slot>,
-    /// What all links hold, in bytes.
+    /// What all links hold beside the frames that they share, in bytes.
     held: usize,
 }
 
@@ -56,6 +56,10 @@ impl Table {
         Some(changed)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     pub(super) fn slot(&self, id: LinkId) -> Option<Slot> {
         self.by_id.get(&id).copied()
     }
@@ -74,7 +78,7 @@ impl Table {
         self.slots.iter().enumerate().filter_map(|(slot, place)| Some((Slot(slot), &place.as_ref()?.1)))
     }
 
-    /// What all links hold, in bytes: what waits, what is out with the driver, and what is kept to go again.
+    /// What all links hold beside the frames that they share, in bytes.
     pub(super) const fn held(&self) -> usize {
         self.held
     }

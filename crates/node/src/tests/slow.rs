@@ -127,7 +127,7 @@ fn answers_take_the_room_of_posts() {
 
 #[test]
 fn all_queues_together_stay_within_their_share_and_the_longest_is_cut_first() {
-    let mut world = World::with(1, &Config { memory_budget: 8 << 20, ..Config::default() });
+    let mut world = World::with(1, &Config { memory_budget: 4 << 20, ..Config::default() });
     let alice = world.client(0, 1);
     let readers: Vec<Client> = (2..8).map(|number| world.client(0, number)).collect();
     for client in readers.iter().chain([&alice]) {
@@ -143,7 +143,7 @@ fn all_queues_together_stay_within_their_share_and_the_longest_is_cut_first() {
     }
     for number in 0..10 {
         say_long(&mut world, alice, "lobby", number + 100, 60_000);
-        assert!(world.stats(0).sizes.queued_bytes <= 2 << 20, "{:?}", world.stats(0).sizes);
+        assert!(world.stats(0).sizes.queued_bytes <= 1 << 20, "{:?}", world.stats(0).sizes);
     }
     let stats = world.stats(0);
     assert!(stats.dropped[&DroppedFor::Memory] > 0);
@@ -153,6 +153,44 @@ fn all_queues_together_stay_within_their_share_and_the_longest_is_cut_first() {
         matches!(cut[0], Event::Slow { link, .. } if *link == readers[0].link),
         "the longest was cut first"
     );
+}
+
+/// Posts of so many bytes, as fast as they come.
+fn flood(world: &mut World, client: Client, name: &str, first: u64, posts: u64, bytes: usize) {
+    for seq in first..first + posts {
+        let mut long = post(client.user, channel(name), seq, world.wall_ms(), "");
+        long.entries[0].content = Bytes::from(vec![b'x'; bytes]);
+        world.give(0, crate::Input::Frame { link: client.link, frame: super::world::publish(0, long) });
+        world.run_for(ms(0));
+    }
+}
+
+#[test]
+fn what_many_wait_for_takes_its_memory_once() {
+    let mut world = World::with(1, &Config { memory_budget: 12 << 20, ..Config::default() });
+    let alice = world.client(0, 1);
+    let readers: Vec<Client> = (2..42).map(|number| world.client(0, number)).collect();
+    for client in readers.iter().chain([&alice]) {
+        world.join(*client, "lobby");
+    }
+    for reader in &readers {
+        world.stall(0, reader.link, true);
+    }
+    flood(&mut world, alice, "lobby", 1, 200, 4_000);
+    let stats = world.stats(0);
+    assert!(stats.dropped.is_empty(), "{stats:?}");
+    let sum = stats.sizes.longest_queue * readers.len();
+    assert!(stats.sizes.queued_bytes <= 3 << 20 && sum > 24 << 20, "{:?}", stats.sizes);
+    // Each of them alone is as long as before: what waits is still bounded for each.
+    flood(&mut world, alice, "lobby", 1_000, 200, 4_000);
+    let stats = world.stats(0);
+    assert_eq!(stats.dropped.keys().copied().collect::<Vec<_>>(), [DroppedFor::QueueFull]);
+    assert!(stats.sizes.longest_queue <= 1 << 20);
+    for reader in &readers {
+        world.stall(0, reader.link, false);
+    }
+    world.run_for(ms(100));
+    assert_eq!((world.stats(0).pending, world.stats(0).sizes.queued_bytes < 1 << 20), (0, true));
 }
 
 #[test]
