@@ -104,8 +104,8 @@ fn documentation(root: &Path) -> Result<Outcome> {
 /// No delivered message takes more instructions than it did when they were counted last.
 fn instructions(root: &Path) -> Result<Outcome> {
     Ok(match crate::count::compare(root)? {
-        crate::count::Outcome::Passed => Outcome::Passed,
-        crate::count::Outcome::Skipped(why) => Outcome::Skipped(why),
+        crate::count::Comparison::Passed => Outcome::Passed,
+        crate::count::Comparison::Skipped(why) => Outcome::Skipped(why),
     })
 }
 

@@ -21,8 +21,8 @@ const PARTS: [&str; 4] = ["decode", "verify", "route", "deliver"];
 /// What a part may grow by, in percent: more than moving code about costs, less than an allocation for each message.
 const MORE: f64 = 5.0;
 
-/// What a comparison came to.
-pub(crate) enum Outcome {
+/// What came of comparing counts.
+pub(crate) enum Comparison {
     Passed,
     /// Nothing was compared, for this reason.
     Skipped(&'static str),
@@ -40,8 +40,8 @@ struct Counts {
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     match args {
         [] => match compare(root)? {
-            Outcome::Passed => Ok(()),
-            Outcome::Skipped(why) => bail!("{why}"),
+            Comparison::Passed => Ok(()),
+            Comparison::Skipped(why) => bail!("{why}"),
         },
         ["--write"] => {
             let counts = count(root)?.context("valgrind is not installed")?;
@@ -52,16 +52,16 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
 }
 
 /// Fails where a part takes more instructions than the baseline allows.
-pub(crate) fn compare(root: &Path) -> Result<Outcome> {
+pub(crate) fn compare(root: &Path) -> Result<Comparison> {
     let stored = Counts::parse(&std::fs::read_to_string(root.join(BASELINE)).context(BASELINE)?)?;
     if stored.made_by.get("rustc") != Some(&compiler()?) {
-        return Ok(Outcome::Skipped("the counts are of another compiler; nothing was compared with them"));
+        return Ok(Comparison::Skipped("the counts are of another compiler; nothing was compared with them"));
     }
     let Some(counts) = count(root)? else {
-        return Ok(Outcome::Skipped("valgrind is not installed; no instructions were counted"));
+        return Ok(Comparison::Skipped("valgrind is not installed; no instructions were counted"));
     };
     if stored.made_by != counts.made_by {
-        return Ok(Outcome::Skipped("the counts are of another kind of processor; nothing was compared"));
+        return Ok(Comparison::Skipped("the counts are of another kind of processor; nothing was compared"));
     }
     let over = stored.over(&counts)?;
     ensure!(
@@ -69,7 +69,7 @@ pub(crate) fn compare(root: &Path) -> Result<Outcome> {
         "more than {MORE} % over the counts of {BASELINE}: {}; if that is meant, say why and run `cargo xtask count --write`",
         over.join(", ")
     );
-    Ok(Outcome::Passed)
+    Ok(Comparison::Passed)
 }
 
 /// Counts all parts; `None` without valgrind.

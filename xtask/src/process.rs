@@ -16,6 +16,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// What the kernel counts processor time in: `USER_HZ` is 100 wherever Linux runs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// The shell has no other part in it: whatever it starts takes its place.
+const MEASURED: &str = "ulimit -n $(ulimit -Hn)
+    if command -v setpriv > /dev/null; then set -- setpriv --pdeathsig TERM \"$@\"; fi
+    exec \"$@\"";
+
 /// The programs, as released.
 pub(crate) struct Programs {
     darkchatd: PathBuf,
@@ -57,9 +62,8 @@ impl Programs {
 
     /// The same with these flags, of which these limits come.
     pub(crate) fn server_with(&self, wrapper: &[&str], flags: &[&str], limits: &str) -> Result<Server> {
-        // As many descriptors as the system lets us have.
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"]).args(wrapper).arg(&self.darkchatd);
+        let mut command = measured();
+        command.args(wrapper).arg(&self.darkchatd);
         command.args(["--ephemeral", "--tcp", "0", "--ws", "0", "--prompt", "never"]).args(flags);
         let mut program = Program::start(&mut command)?;
         let (mut tcp, mut ws, mut peers) = (String::new(), String::new(), String::new());
@@ -91,10 +95,16 @@ impl Programs {
 
     /// Starts the load beside a server.
     pub(crate) fn load(&self, addr: &str) -> Result<Load> {
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"]).arg(&self.load).arg(addr);
-        Ok(Load(Program::start(&mut command)?))
+        Ok(Load(Program::start(measured().arg(&self.load).arg(addr))?))
     }
+}
+
+/// Runs what its arguments say, with as many descriptors as the system allows, and for no longer than this program runs:
+/// whoever ends it by a signal is left with no server. Where `setpriv` is not installed, one is left.
+pub(crate) fn measured() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", MEASURED, "sh"]);
+    command
 }
 
 fn only_child(pid: u32) -> Result<u32> {
@@ -296,5 +306,42 @@ impl Wave {
     /// Deliveries a second.
     pub(crate) fn rate(&self) -> f64 {
         self.deliveries as f64 / self.seconds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the system shows of a process, `None` once it has ended.
+    fn state_and_name(pid: u32) -> Option<(char, String)> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        Some((rest.chars().next()?, name.to_owned())).filter(|(state, _)| *state != 'Z')
+    }
+
+    /// Waits until it holds; a system that is busy needs a while.
+    fn becomes(holds: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + PATIENCE;
+        while !holds() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        holds()
+    }
+
+    #[test]
+    fn what_is_measured_ends_with_the_one_who_measures() {
+        if !Command::new("setpriv").arg("--version").output().is_ok_and(|out| out.status.success()) {
+            println!("setpriv is not installed; a server is left behind");
+            return;
+        }
+        // Whoever measures, until somebody hangs up: it says whom it started.
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$@\" & echo $!; read -r _", "sh", "sh", "-c", MEASURED, "sh", "sleep", "600"]);
+        let mut measures = Program::start(&mut command).unwrap();
+        let pid: u32 = measures.line().unwrap().parse().unwrap();
+        assert!(becomes(|| state_and_name(pid).is_some_and(|(_, name)| name == "sleep")), "it runs");
+        drop(measures);
+        assert!(becomes(|| state_and_name(pid).is_none()), "it has ended");
     }
 }

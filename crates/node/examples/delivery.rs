@@ -8,15 +8,14 @@
 
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{
-    Credentials, Dialler, Established, Identity, Initiator, LinkConfig, Responder, Sealer, ServerHello,
-    StaticKey, sign, verify,
+    Credentials, Dialler, Established, Identity, Initiator, LinkConfig, Responder, Sealer, SeededRng,
+    ServerHello, StaticKey, sign, verify,
 };
 use darkchat_node::{Accept, Config, Input, LinkId, Node, Output, Received};
 use darkchat_proto::{
     ChannelId, Content, Deliver, DeviceId, Digest16, Entry, EntryKind, Features, Frame, Kind, Network, Post,
     Signed, Time,
 };
-use rand_core::{Infallible, TryCryptoRng, TryRng};
 use std::hint::black_box;
 
 /// Those who get each message.
@@ -152,7 +151,7 @@ struct End {
 
 impl Stage {
     fn new() -> Self {
-        let mut rng = Numbers(1);
+        let mut rng = SeededRng::new([1; 32]);
         let (server, author) = (Identity::from_seed([8; 32]), Author::new());
         let config = Config::default();
         let mut stage = Self {
@@ -268,7 +267,7 @@ impl Stage {
 }
 
 /// A link between a server and a user, as the server has it.
-fn shake_hands(server: &Identity, user: &Identity, rng: &mut Numbers) -> Established {
+fn shake_hands(server: &Identity, user: &Identity, rng: &mut SeededRng) -> Established {
     let config = LinkConfig { features: Features::RESUME, ..LinkConfig::default() };
     let key = StaticKey::generate(rng);
     let dialler = Dialler::Client(DeviceId::new([1; 16]));
@@ -282,31 +281,3 @@ fn shake_hands(server: &Identity, user: &Identity, rng: &mut Numbers) -> Establi
     let (auth, _) = proof.finish(user.public(), signature, Credentials::default()).unwrap();
     waiting.read_auth(auth).unwrap().0
 }
-
-/// The same numbers in every run, so that every run does the same: SplitMix64.
-struct Numbers(u64);
-
-impl TryRng for Numbers {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(u32::try_from(self.try_next_u64()? >> 32).unwrap())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Ok(mixed ^ (mixed >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(8) {
-            let number = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&number[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Numbers {}

@@ -3,7 +3,7 @@
 use super::Effort;
 use super::client::{Load, Work};
 use super::wire::Wire;
-use crate::process::{Program, Programs, Server, cpu_of};
+use crate::process::{Program, Programs, Server, cpu_of, measured};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::fs;
@@ -185,8 +185,8 @@ fn rival(rival: &mut Rival, job: Job, effort: Effort) -> Result<Turn> {
 
 fn nats(is_mesh: bool) -> Result<Rival> {
     let start = |more: &[&str]| {
-        let mut command = with_files("nats-server");
-        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(more);
+        let mut command = measured();
+        command.arg("nats-server").args(["-a", "127.0.0.1", "-p", "-1"]).args(more);
         Program::start(&mut command)
     };
     let addr = |program: &Program, what: &str| -> Result<SocketAddr> {
@@ -223,8 +223,7 @@ fn mosquitto() -> Result<Rival> {
         addr.port()
     );
     fs::write(&file, config)?;
-    let mut command = with_files("mosquitto");
-    let server = Program::start(command.arg("-c").arg(&file))?;
+    let server = Program::start(measured().args(["mosquitto", "-c"]).arg(&file))?;
     let rival =
         Rival { wire: Wire::Mqtt, servers: vec![server], publish: addr, subscribe: addr, file: Some(file) };
     let end = Instant::now() + PATIENCE;
@@ -242,11 +241,4 @@ fn floor() -> Result<Rival> {
     let line = server.line()?;
     let addr = line.rsplit(' ').next().context("an address")?.parse()?;
     Ok(Rival { wire: Wire::Floor, servers: vec![server], publish: addr, subscribe: addr, file: None })
-}
-
-/// A program with as many descriptors as the system lets it have.
-fn with_files(program: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh", program]);
-    command
 }
