@@ -126,6 +126,7 @@ mod aead;
 pub mod bundle;
 mod dh;
 pub mod direct;
+mod fingerprint;
 pub mod forge;
 pub mod group;
 mod handshake;
@@ -147,6 +148,7 @@ mod testing;
 mod wycheproof;
 
 pub use dh::StaticKey;
+pub use fingerprint::Fingerprints;
 pub use handshake::{
     Authenticated, Credentials, Dialler, Established, HandshakeError, Initiator, InitiatorProof, LinkConfig,
     NetworkSecret, Responder, ResponderWaiting, ServerHello,

@@ -4,10 +4,10 @@ use crate::clock::Clock;
 use crate::dial::NotDialled;
 use crate::events::Listeners;
 use crate::gate::Gate;
-use crate::link::{Flushed, NewLink};
+use crate::link::{Blanks, Flushed, NewLink};
 use crate::stats::Counts;
 use crate::{Limits, LinkId, PeerError, TraceError};
-use darkchat_crypto::{Identity, LinkConfig, StaticKey, Verified, system};
+use darkchat_crypto::{Fingerprints, Identity, LinkConfig, StaticKey, Verified, system};
 use darkchat_node::{Config, DialId, Node, Received, Trace, VerifyId};
 use darkchat_proto::{Bundle, ChannelId, Code, ServerAddr, ServerId};
 use darkchat_transport::Transport;
@@ -81,10 +81,13 @@ pub(crate) struct Shared {
     /// The Noise key of this process: it carries no identity.
     pub(crate) key: StaticKey,
     pub(crate) link_config: LinkConfig,
+    /// By which all links know posts again.
+    pub(crate) fingerprints: Arc<Fingerprints>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     pub(crate) flushed: Flushed,
+    pub(crate) blanks: Blanks,
     pub(crate) closed_early: Counts,
     pub(crate) listeners: Listeners,
     pub(crate) events_lost: AtomicU64,
@@ -120,10 +123,12 @@ impl Shared {
             identity,
             key: StaticKey::generate(&mut system::rng()),
             link_config,
+            fingerprints: Arc::new(Fingerprints::generate(&mut system::rng())),
             limits,
             clock: Clock::start(),
             arrivals,
             flushed: Flushed::default(),
+            blanks: Blanks::default(),
             closed_early: Counts::default(),
             listeners: Listeners::new(),
             events_lost: AtomicU64::new(0),

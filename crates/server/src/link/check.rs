@@ -4,13 +4,14 @@
 //! 4.2, 6.2 and 10.1.
 
 use bytes::Bytes;
-use darkchat_crypto::{VerifyError, verify};
+use darkchat_crypto::{Fingerprints, VerifyError, verify};
 use darkchat_node::{Check, Meter, Received, Verdict};
 use darkchat_proto::limits::{MAX_BUNDLE, SEALED_ENTRY};
 use darkchat_proto::{
-    Bundle, Class, Code, Content, DecodeError, Deliver, Digest16, Frame, Kind, Network, Post, PostHead,
-    Route, RouterId, SealedHead, Signed, Time, UserId,
+    Bundle, Class, Code, Content, DecodeError, Deliver, Frame, Kind, Network, Post, PostHead, Route,
+    RouterId, SealedHead, Signed, Time, UserId,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who is at the other end of a link.
@@ -55,6 +56,8 @@ impl Checked {
 #[derive(Debug)]
 pub(crate) struct Checker {
     network: Network,
+    /// By which this server knows posts again.
+    fingerprints: Arc<Fingerprints>,
     /// This server.
     router: RouterId,
     side: Side,
@@ -65,8 +68,14 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    pub(crate) const fn new(network: Network, router: RouterId, side: Side, meter: Meter) -> Self {
-        Self { network, router, side, meter, unchecked: 0, goodbye: None }
+    pub(crate) const fn new(
+        network: Network,
+        fingerprints: Arc<Fingerprints>,
+        router: RouterId,
+        side: Side,
+        meter: Meter,
+    ) -> Self {
+        Self { network, fingerprints, router, side, meter, unchecked: 0, goodbye: None }
     }
 
     /// The reason of the goodbye that the other side has said.
@@ -193,7 +202,7 @@ impl Checker {
                     Ok(wait) => wait,
                     Err(over) => return Ok(over.refuse(req)),
                 };
-                let (deliver, digest) = (deliver.clone(), Digest16::of(deliver));
+                let (deliver, digest) = (deliver.clone(), self.fingerprints.of(deliver));
                 let received = Received::SealedPublish { req, channel, stream, seq, deliver, digest };
                 return Ok(Checked::one(received).after(wait));
             }
@@ -214,7 +223,7 @@ impl Checker {
         if post.channel != channel {
             return Err(Fault(Code::BadFrame));
         }
-        let (deliver, digest) = (deliver.clone(), Digest16::of(deliver));
+        let (deliver, digest) = (deliver.clone(), self.fingerprints.of(deliver));
         Ok(Checked::one(Received::Publish { req, post, deliver, digest }).after(wait))
     }
 
@@ -248,7 +257,7 @@ impl Checker {
     fn route(&mut self, route: Route, held: usize, one_in: u32) -> Checked {
         let Route { head, payload } = route;
         let payload = own(payload, held);
-        let digest = Digest16::of(&payload);
+        let digest = self.fingerprints.of(&payload);
         let is_ours = head.dst.contains(&self.router);
         let (mut check, mut channel, mut shard) = (Check::NotChecked, None, None);
         match head.class {

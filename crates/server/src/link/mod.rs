@@ -1,10 +1,12 @@
 //! One link: from its finished handshake to its end. Two tasks carry it, one for each direction.
 
+mod blanks;
 pub(crate) mod check;
 pub(crate) mod open;
 mod read;
 mod write;
 
+pub(crate) use blanks::Blanks;
 pub(crate) use write::{Flushed, Outbox};
 
 use crate::Accept;
@@ -74,7 +76,8 @@ pub(crate) async fn start(
     place.send(Arrival::Opened(Box::new(new)));
     let writer = shared.spawn_for_link(write::write(outbox.clone(), shared.clone(), sink, Box::new(sealer)));
     let router = shared.identity.server_id().router();
-    let checker = check::Checker::new(shared.link_config.network.clone(), router, side, meter);
+    let (network, fingerprints) = (shared.link_config.network.clone(), shared.fingerprints.clone());
+    let checker = check::Checker::new(network, fingerprints, router, side, meter);
     let reader = read::Reader::new((shared.clone(), outbox), units, opener, checker, writer, present);
     shared.spawn_for_link(Box::new(reader).run());
 }

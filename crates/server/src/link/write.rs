@@ -1,5 +1,6 @@
 //! The writing half of a link: what waits is put into records of up to 32 KiB, sealed in place, and flushed once.
 
+use super::Blanks;
 use crate::LinkId;
 use crate::limits::CLOSE_WITHIN;
 use crate::shared::Shared;
@@ -19,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Plaintext of one record, in bytes: large enough that sealing and system calls cost little each and that the longest
 /// post that clients gather leaves in one, small enough that a busy link holds little.
-const RECORD_FILL: usize = 32 * 1024;
+pub(super) const RECORD_FILL: usize = 32 * 1024;
 /// Bytes that Noise adds to a record.
-const TAG: usize = 16;
+pub(super) const TAG: usize = 16;
 /// Runs that are shared with other links, per link. A run of a few bytes may keep a turn's bytes of all links alive,
 /// so a reader that is behind gets copies.
 const SHARED_RUNS: usize = 8;
@@ -133,7 +134,7 @@ impl Outbox {
         let mut waiting = self.take();
         let mut all = Vec::new();
         while !waiting.is_empty() {
-            all.extend_from_slice(&waiting.record());
+            all.extend_from_slice(&waiting.record(&Blanks::default()));
         }
         all
     }
@@ -165,9 +166,9 @@ impl Waiting {
     }
 
     /// The plaintext of the next record, with room for its tag.
-    fn record(&mut self) -> BytesMut {
+    fn record(&mut self, blanks: &Blanks) -> BytesMut {
         let len = self.len().min(RECORD_FILL);
-        let mut record = BytesMut::with_capacity(len + TAG);
+        let mut record = blanks.take(len);
         while record.len() < len {
             let room = len - record.len();
             let Some(run) = self.runs.front_mut() else {
@@ -265,13 +266,18 @@ async fn write_all(
             outbox.work.notified().await;
             continue;
         }
-        let bytes = waiting.len();
+        let (bytes, mut last) = (waiting.len(), None::<Bytes>);
         while !waiting.is_empty() {
-            let mut record = waiting.record();
+            let mut record = waiting.record(&shared.blanks);
             sealer.seal(&mut record)?;
-            sink.feed(record.freeze()).await?;
+            let record = record.freeze();
+            sink.feed(record.clone()).await?;
+            if let Some(before) = last.replace(record) {
+                shared.blanks.give_back(before);
+            }
         }
         sink.flush().await?;
+        last.take().into_iter().for_each(|record| shared.blanks.give_back(record));
         tracing::trace!(link = outbox.link.0, bytes, "flushed");
         shared.flushed.add(outbox, bytes);
     }

@@ -22,13 +22,17 @@ fn alice() -> Identity {
     identity(1)
 }
 
+fn prints() -> Arc<Fingerprints> {
+    Arc::new(Fingerprints::generate(&mut darkchat_crypto::system::rng()))
+}
+
 fn client() -> Checker {
     let side = Side::Client(alice().user_id());
-    Checker::new(Network::default(), HERE, side, Meter::client(Profile::Public))
+    Checker::new(Network::default(), prints(), HERE, side, Meter::client(Profile::Public))
 }
 
 fn peer() -> Checker {
-    Checker::new(Network::default(), HERE, Side::Peer, Meter::peer(Profile::Public, false))
+    Checker::new(Network::default(), prints(), HERE, Side::Peer, Meter::peer(Profile::Public, false))
 }
 
 fn post(author: &Identity, seq: u64) -> Post {
@@ -118,10 +122,11 @@ fn a_bundle_is_handed_on_with_its_proof_as_it_came_and_a_bad_one_ends_the_link()
 
 #[test]
 fn a_good_post_is_handed_on_as_the_bytes_that_came() {
-    let bytes = good_deliver(1);
-    let checked = publish(&mut client(), bytes.clone());
+    let (bytes, mut client) = (good_deliver(1), client());
+    let expected = client.fingerprints.of(&bytes);
+    let checked = publish(&mut client, bytes.clone());
     let Received::Publish { req: 9, post, deliver, digest } = checked.hand.0 else { panic!("{checked:?}") };
-    assert_eq!((deliver, digest), (bytes.clone(), Digest16::of(&bytes)));
+    assert_eq!((deliver, digest), (bytes, expected));
     assert_eq!(post.author, alice().user_id());
 }
 

@@ -20,7 +20,7 @@ proptest! {
         let mut all = Vec::new();
         while !waiting.is_empty() {
             let is_last = waiting.len() <= RECORD_FILL;
-            let record = waiting.record();
+            let record = waiting.record(&Blanks::default());
             prop_assert!(record.len() == RECORD_FILL || is_last);
             all.extend_from_slice(&record);
         }
