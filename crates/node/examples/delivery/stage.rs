@@ -1,10 +1,4 @@
-//! What one delivered message costs, in parts: fixed input through the real code, for `cargo xtask count` to count.
-//!
-//! `delivery PART` does the work of one part once, in a function whose name begins with `counted`: one turn of a server
-//! that gets 64 posts of one publisher, each with one message of 64 bytes, for 100 subscribers. It prints how many
-//! messages that was and on what, and fails where a part did not do its work.
-#![expect(clippy::unwrap_used, reason = "a program that cannot make its input has failed")]
-#![expect(clippy::print_stdout, reason = "a program that answers")]
+//! One turn of a server, for what counts and what times: fixed input through the real code.
 
 use bytes::{Bytes, BytesMut};
 use darkchat_crypto::{
@@ -19,60 +13,18 @@ use darkchat_proto::{
 use std::hint::black_box;
 
 /// Those who get each message.
-const SUBSCRIBERS: u64 = 100;
+pub(crate) const SUBSCRIBERS: u64 = 100;
 /// Posts of one turn, each with one message.
-const POSTS: u64 = 64;
+pub(crate) const POSTS: u64 = 64;
 /// Turns before the one that counts, so that what grows with the traffic has grown.
 const WARM_UP: u64 = 8;
 /// The publisher's link.
 const PUBLISHER: LinkId = LinkId(0);
-const CHANNEL: ChannelId = ChannelId::new([7; 32]);
+pub(crate) const CHANNEL: ChannelId = ChannelId::new([7; 32]);
 const WALL_MS: u64 = 1_800_000_000_000;
 
-fn main() {
-    let part = std::env::args().nth(1).unwrap_or_default();
-    let deliveries = match part.as_str() {
-        "decode" => decode(),
-        "verify" => verify(),
-        "route" => Stage::new().turn(false),
-        "deliver" => Stage::new().turn(true),
-        other => {
-            println!("not a part: {other:?}; there are: decode verify route deliver");
-            std::process::exit(2);
-        }
-    };
-    println!("messages {deliveries}");
-    println!("machine {}", machine());
-}
-
-/// The kind of processor, and those of its features that ciphers, curves and copies look for.
-fn machine() -> String {
-    let mut machine = std::env::consts::ARCH.to_owned();
-    #[cfg(target_arch = "x86_64")]
-    for (name, is_there) in [
-        ("aes", is_x86_feature_detected!("aes")),
-        ("pclmulqdq", is_x86_feature_detected!("pclmulqdq")),
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("sha", is_x86_feature_detected!("sha")),
-    ] {
-        if is_there {
-            machine.push_str(&format!(" {name}"));
-        }
-    }
-    machine
-}
-
-/// The posts of a turn are read; one a message.
-fn decode() -> u64 {
-    let frames = Author::new().turn();
-    let posts = counted_decode(&frames);
-    assert!(posts.iter().all(|post| post.channel == CHANNEL));
-    POSTS
-}
-
-#[inline(never)]
-fn counted_decode(frames: &[Bytes]) -> Vec<Deliver> {
+/// Reads publishes, as a server does.
+pub(crate) fn decode(frames: &[Bytes]) -> Vec<Deliver> {
     let decoded = frames.iter().map(|frame| {
         let Kind::Publish { deliver } = Frame::decode(frame.clone()).unwrap().kind else { unreachable!() };
         Deliver::decode(deliver).unwrap()
@@ -80,31 +32,24 @@ fn counted_decode(frames: &[Bytes]) -> Vec<Deliver> {
     black_box(decoded.collect())
 }
 
-/// The signature of one post is checked.
-fn verify() -> u64 {
-    let mut author = Author::new();
-    let (_, signed) = author.post();
-    assert!(counted_verify(&signed));
-    1
-}
-
-#[inline(never)]
-fn counted_verify(signed: &Signed) -> bool {
+/// Whether the signature of a post is right.
+pub(crate) fn is_signed(signed: &Signed) -> bool {
     black_box(verify::post(&Network::default(), signed).is_ok())
 }
 
 /// A user who publishes.
-struct Author {
+pub(crate) struct Author {
     identity: Identity,
     seq: u64,
 }
 
 impl Author {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { identity: Identity::from_seed([9; 32]), seq: 0 }
     }
 
-    fn post(&mut self) -> (Bytes, Signed) {
+    /// The next post, as it is published and as it was signed.
+    pub(crate) fn post(&mut self) -> (Bytes, Signed) {
         self.seq += 1;
         let content = Bytes::from_static(&[b'x'; 64]);
         let entry = Entry { kind: EntryKind::Data, content, ..Entry::text("") };
@@ -123,7 +68,7 @@ impl Author {
     }
 
     /// The frames of one turn.
-    fn turn(&mut self) -> Vec<Bytes> {
+    pub(crate) fn frames(&mut self) -> Vec<Bytes> {
         let frame = |author: &mut Self| {
             let (deliver, _) = author.post();
             Frame::asking(u32::try_from(author.seq).unwrap(), Kind::Publish { deliver }).encode()
@@ -133,7 +78,7 @@ impl Author {
 }
 
 /// A node with its clients, and what goes to each.
-struct Stage {
+pub(crate) struct Stage {
     node: Node,
     now: Time,
     author: Author,
@@ -187,22 +132,24 @@ impl Stage {
         self.leave(false);
     }
 
-    /// One turn, after those that warm up; whether what leaves is sealed.
-    fn turn(&mut self, seals: bool) -> u64 {
+    /// A stage on which what grows with the traffic has grown.
+    pub(crate) fn warm() -> Self {
+        let mut stage = Self::new();
         for _ in 0..WARM_UP {
-            let posts = self.posts();
-            self.carry(posts, seals);
-            self.acknowledge();
+            let posts = stage.posts();
+            stage.turn(posts, true);
+            stage.acknowledge();
         }
-        let (posts, before) = (self.posts(), self.node.stats().delivered);
-        self.counted_turn(posts, seals);
-        let delivered = self.node.stats().delivered - before;
-        assert_eq!(delivered, POSTS * SUBSCRIBERS, "everything that was sent has left");
-        delivered
+        stage
+    }
+
+    /// How many messages have left since it was set up.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.node.stats().delivered
     }
 
     /// The posts of a turn, as a link's task hands them over.
-    fn posts(&mut self) -> Vec<Received> {
+    pub(crate) fn posts(&mut self) -> Vec<Received> {
         self.now = self.now + std::time::Duration::from_millis(5);
         let checked = |(deliver, signed): (Bytes, Signed)| Received::Publish {
             req: 1,
@@ -213,12 +160,8 @@ impl Stage {
         (0..POSTS).map(|_| checked(self.author.post())).collect()
     }
 
-    #[inline(never)]
-    fn counted_turn(&mut self, posts: Vec<Received>, seals: bool) {
-        self.carry(posts, seals);
-    }
-
-    fn carry(&mut self, posts: Vec<Received>, seals: bool) {
+    /// One turn: posts come in and leave for everybody. `seals` is whether as records.
+    pub(crate) fn turn(&mut self, posts: Vec<Received>, seals: bool) {
         for frame in posts {
             self.node.handle(self.now, Input::Frame { link: PUBLISHER, frame });
         }
@@ -258,12 +201,18 @@ impl Stage {
     }
 
     /// Everybody says that everything came.
-    fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         for link in 0..=SUBSCRIBERS {
             let acked = self.ends[usize::try_from(link).unwrap()].received;
             self.hear(LinkId(link), Received::Other(Frame::from(Kind::Ping { nonce: 1, acked })));
         }
     }
+}
+
+/// What seals the records of a link to one user.
+pub(crate) fn sealer() -> Sealer {
+    let [server, user] = [[8; 32], [9; 32]].map(Identity::from_seed);
+    shake_hands(&server, &user, &mut SeededRng::new([1; 32])).sealer
 }
 
 /// A link between a server and a user, as the server has it.
