@@ -23,10 +23,12 @@ use table::Table;
 
 /// What may be out with the driver for a client, in bytes: two full records, so that its task never starves.
 const WINDOW_CLIENT: usize = 64 << 10;
-/// The same where so many links share the memory that all windows of that size would take too much of it: enough that a
-/// record and a system call carry many small frames. The driver's copies are each link's own.
+/// The same where so much is out with the driver that such windows would take too much of the memory: enough that a record
+/// and a system call carry many small frames. The driver's copies are each link's own.
 const WINDOW_CLIENT_MIN: usize = 8 << 10;
-/// The share of what all links may hold that the windows of clients may take together, down to that size.
+/// The share of what all links may hold from which on windows are smaller, and that which all of them may then take
+/// together, down to that size.
+const WINDOWS_FREE: usize = 4;
 const WINDOWS_SHARE: usize = 2;
 /// The same for a peer.
 const WINDOW_PEER: usize = 256 << 10;
@@ -121,6 +123,8 @@ impl Out {
             }
             self.runs.pop_front();
         }
+        // An idle link holds no list.
+        self.runs = VecDeque::new();
     }
 
     /// The copies among them.
@@ -534,8 +538,12 @@ impl Links {
         self.get(id).map_or(0, |link| link.about.dropped)
     }
 
-    /// What may be out with the driver for a client: as much as leaves room for all, within bounds.
+    /// What may be out with the driver for a client: as much as leaves room for all, within bounds. Links that take
+    /// nothing do not make it smaller.
     fn window(&self) -> usize {
+        if self.table.held() <= self.max_held / WINDOWS_FREE {
+            return WINDOW_CLIENT;
+        }
         let part = (self.max_held / WINDOWS_SHARE).checked_div(self.table.len());
         part.unwrap_or(WINDOW_CLIENT).clamp(WINDOW_CLIENT_MIN, WINDOW_CLIENT)
     }
@@ -563,6 +571,7 @@ const fn given_up_for(why: Code) -> DroppedFor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn an_idle_link_takes_less_than_half_a_kilobyte() {
@@ -595,19 +604,53 @@ mod tests {
         assert_eq!(left(25), (pair, 3, 60, second));
         let rest = vec![(Owed::Nothing, false, 1), (Owed::Nothing, true, 1), (Owed::Nothing, true, 1)];
         assert_eq!(left(1_000), (rest, 0, 0, None), "and no more than went out");
+        assert_eq!(out.runs.capacity(), 0, "an idle link holds no list");
+    }
+
+    fn new() -> NewLink {
+        NewLink {
+            kind: LinkKind::Client,
+            remote: "mem://x".parse().unwrap(),
+            observed: [127, 0, 0, 1].into(),
+            features: Features::NONE,
+            pace: None,
+        }
+    }
+
+    #[test]
+    fn windows_are_smaller_while_much_is_out_and_not_because_of_idle_links() {
+        let (mut links, mut cx) = (Links::new(8 << 20), Context::new([1; 32]));
+        let ids: Vec<LinkId> = (0..200).map(LinkId).collect();
+        for id in &ids {
+            links.open(Time::ZERO, *id, new());
+        }
+        assert_eq!(links.window(), WINDOW_CLIENT);
+        let frame = Item::control(Bytes::new(), Bytes::from(vec![7; 30_000]));
+        for id in ids.iter().chain(&ids) {
+            assert_eq!(links.send_item(&mut cx, *id, frame.clone()), Outcome::Taken);
+        }
+        let out = |links: &Links| ids.iter().map(|id| links.get(*id).unwrap().out.bytes).collect::<Vec<_>>();
+        assert_eq!(
+            (links.window(), out(&links)),
+            (WINDOW_CLIENT_MIN, vec![30_000; 200]),
+            "one frame goes always"
+        );
+        for id in &ids[..150] {
+            assert_eq!(links.flushed(&mut cx, *id, 30_000), Verdict::Fine);
+            assert_eq!(links.flushed(&mut cx, *id, 30_000), Verdict::Fine);
+        }
+        assert_eq!(links.window(), WINDOW_CLIENT_MIN);
+        for id in &ids[150..] {
+            assert_eq!(links.flushed(&mut cx, *id, 30_000), Verdict::Fine);
+            assert_eq!(links.flushed(&mut cx, *id, 30_000), Verdict::Fine);
+        }
+        assert_eq!((links.window(), out(&links)), (WINDOW_CLIENT, vec![0; 200]));
     }
 
     #[test]
     fn a_place_is_given_again_only_after_its_link_is_gone() {
         let mut links = Links::new(1 << 20);
         let mut cx = Context::new([1; 32]);
-        let new = || NewLink {
-            kind: LinkKind::Client,
-            remote: "mem://x".parse().unwrap(),
-            observed: [127, 0, 0, 1].into(),
-            features: Features::NONE,
-            pace: None,
-        };
         let first = links.open(Time::ZERO, LinkId(1), new());
         assert!(links.open(Time::ZERO, LinkId(1), new()).is_none(), "an id is not used twice");
         let second = links.open(Time::ZERO, LinkId(2), new());

@@ -122,8 +122,10 @@ impl Outbox {
         self.flushed.swap(0, Ordering::AcqRel)
     }
 
-    fn take(&self) -> Waiting {
-        std::mem::take(&mut *self.waiting())
+    /// All that waits, if anything does.
+    fn take(&self) -> Option<Waiting> {
+        let waiting = std::mem::take(&mut *self.waiting());
+        (!waiting.is_empty()).then_some(waiting)
     }
 }
 
@@ -131,7 +133,7 @@ impl Outbox {
 impl Outbox {
     /// Takes all that waits.
     pub(crate) fn written(&self) -> Vec<u8> {
-        let mut waiting = self.take();
+        let mut waiting = self.take().unwrap_or_default();
         let mut all = Vec::new();
         while !waiting.is_empty() {
             all.extend_from_slice(&waiting.record(&Blanks::default()));
@@ -146,6 +148,10 @@ impl Outbox {
 
 impl Waiting {
     fn push(&mut self, run: Bytes) {
+        // It would never leave: a record takes bytes, and stops when there are enough.
+        if run.is_empty() {
+            return;
+        }
         let is_shared = run.len() >= LONG_RUN || self.runs.len() < SHARED_RUNS;
         if self.copied.is_empty() && is_shared {
             self.runs.push_back(run);
@@ -258,29 +264,41 @@ async fn write_all(
     loop {
         // Asked before looking: what is pushed before `close` is seen by the look behind it.
         let is_closing = outbox.is_closing();
-        let mut waiting = outbox.take();
-        if waiting.is_empty() {
+        let Some(waiting) = outbox.take() else {
             if is_closing {
                 return Ok(sink.close().await?);
             }
             outbox.work.notified().await;
             continue;
-        }
-        let (bytes, mut last) = (waiting.len(), None::<Bytes>);
-        while !waiting.is_empty() {
-            let mut record = waiting.record(&shared.blanks);
-            sealer.seal(&mut record)?;
-            let record = record.freeze();
-            sink.feed(record.clone()).await?;
-            if let Some(before) = last.replace(record) {
-                shared.blanks.give_back(before);
-            }
-        }
-        sink.flush().await?;
-        last.take().into_iter().for_each(|record| shared.blanks.give_back(record));
+        };
+        let bytes = waiting.len();
+        // Boxed, so that an idle link does not hold the place that records on their way need.
+        Box::pin(send(waiting, &shared.blanks, sink, sealer)).await?;
         tracing::trace!(link = outbox.link.0, bytes, "flushed");
         shared.flushed.add(outbox, bytes);
     }
+}
+
+/// Seals what waits, record by record, and flushes once.
+async fn send(
+    mut waiting: Waiting,
+    blanks: &Blanks,
+    sink: &mut BoxSink,
+    sealer: &mut Sealer,
+) -> Result<(), WriteError> {
+    let mut last = None::<Bytes>;
+    while !waiting.is_empty() {
+        let mut record = waiting.record(blanks);
+        sealer.seal(&mut record)?;
+        let record = record.freeze();
+        sink.feed(record.clone()).await?;
+        if let Some(before) = last.replace(record) {
+            blanks.give_back(before);
+        }
+    }
+    sink.flush().await?;
+    last.into_iter().for_each(|record| blanks.give_back(record));
+    Ok(())
 }
 
 #[cfg(test)]

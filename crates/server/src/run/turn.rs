@@ -12,6 +12,10 @@ use std::sync::Arc;
 const TURN_BYTES: usize = 64 * 1024;
 /// Frames for one link each after which a turn ends: a few milliseconds of handing out.
 const TURN_COPIES: usize = 32 * 1024;
+/// Lists that are kept for the next turn: as many links as a fan-out often has.
+const LISTS: usize = 1024;
+/// Pieces that such a list has room for at most.
+const LIST_MAX: usize = 16;
 /// Bytes from which a body is shared as it is instead of being copied with the rest.
 const LONG_BODY: usize = 4 * 1024;
 
@@ -26,6 +30,8 @@ pub(crate) struct Turn {
     copies: usize,
     /// Links that get something.
     touched: Vec<LinkId>,
+    /// Empty lists for their pieces: a link that gets nothing holds none.
+    lists: Vec<Vec<Piece>>,
     /// The frames that were added last: links that are behind often get the same ones, each for itself.
     placed: Option<Frames>,
     /// Where each of them is.
@@ -99,6 +105,7 @@ impl Turn {
             let Some(slot) = self.links.get_mut(link) else { continue };
             if slot.is_untouched() {
                 self.touched.push(*link);
+                slot.pieces = self.lists.pop().unwrap_or_default();
             }
             for run in parts.chunk_by(|part, _| part.shared.is_none()) {
                 let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
@@ -163,9 +170,10 @@ impl Turn {
                     Piece::Shared(body) => body,
                 }));
             }
-            // A busy moment leaves no large list behind on an idle link.
-            if slot.pieces.capacity() > 16 {
-                slot.pieces = Vec::new();
+            // A busy moment leaves few lists behind, and no large ones.
+            let list = std::mem::take(&mut slot.pieces);
+            if self.lists.len() < LISTS && (1..=LIST_MAX).contains(&list.capacity()) {
+                self.lists.push(list);
             }
             if std::mem::take(&mut slot.is_closing) {
                 slot.outbox.close();
@@ -233,6 +241,32 @@ mod tests {
         turn.send(&[LinkId(0)], &all);
         turn.leave();
         assert_eq!(outboxes[0].written(), text, "the next turn has bytes of its own");
+    }
+
+    #[test]
+    fn a_link_that_got_something_holds_no_list_afterwards() {
+        let (mut turn, _outboxes) = turn(2);
+        turn.send(&[LinkId(0), LinkId(1)], &frame(b"head", Bytes::new()));
+        turn.leave();
+        assert!(turn.links.values().all(|slot| slot.pieces.capacity() == 0));
+        assert_eq!(turn.lists.len(), 2);
+        turn.send(&[LinkId(0)], &frame(b"head", Bytes::new()));
+        assert_eq!(turn.lists.len(), 1, "it is used again");
+    }
+
+    #[test]
+    fn few_lists_are_kept_and_no_large_ones() {
+        let links = u64::try_from(LISTS).unwrap() + 5;
+        let (mut turn, _outboxes) = turn(links);
+        let all: Vec<_> = (0..links).map(LinkId).collect();
+        turn.send(&all, &frame(b"head", Bytes::new()));
+        turn.leave();
+        assert_eq!(turn.lists.len(), LISTS);
+        turn.lists.clear();
+        let long = Bytes::from(vec![b'x'; LONG_BODY]);
+        turn.send(&[LinkId(0)], &Frames::from_iter(vec![(Bytes::new(), long); 2 * LIST_MAX]));
+        turn.leave();
+        assert!(turn.lists.is_empty());
     }
 
     #[test]

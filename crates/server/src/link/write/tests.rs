@@ -16,7 +16,7 @@ proptest! {
         let runs: Vec<Bytes> =
             lens.iter().enumerate().map(|(n, len)| Bytes::from(vec![n as u8; *len])).collect();
         runs.iter().for_each(|run| outbox.push([run.clone()].into_iter()));
-        let mut waiting = outbox.take();
+        let mut waiting = outbox.take().unwrap_or_default();
         let mut all = Vec::new();
         while !waiting.is_empty() {
             let is_last = waiting.len() <= RECORD_FILL;
@@ -26,6 +26,15 @@ proptest! {
         }
         prop_assert_eq!(all, runs.concat());
     }
+}
+
+#[test]
+fn nothing_waits_where_nothing_was_to_be_sent() {
+    let outbox = outbox();
+    outbox.push([Bytes::new()].into_iter());
+    assert!(outbox.take().is_none());
+    outbox.push([Bytes::from_static(b"some"), Bytes::new()].into_iter());
+    assert_eq!(outbox.written(), b"some");
 }
 
 #[test]
