@@ -1,6 +1,7 @@
 //! What must hold after every step. Source: `docs/protocol.md`, sections 11.5 and 13; letters are guarantees there.
 
 use crate::Who;
+use crate::seals::Seals;
 use crate::shown::{Posts, Published};
 use crate::tell::Cause;
 use crate::wire::EndState;
@@ -42,6 +43,8 @@ pub(crate) struct Check {
     pub(crate) digests: BTreeMap<usize, BTreeMap<RouterId, (Time, Have)>>,
     /// Pairs of message and receiver that were promised, and had it.
     pub(crate) judged: u64,
+    /// What clients sealed.
+    pub(crate) seals: Seals,
 }
 
 impl Check {
@@ -54,6 +57,7 @@ impl Check {
             copies: BTreeMap::new(),
             digests: BTreeMap::new(),
             judged: 0,
+            seals: Seals::default(),
         }
     }
 
@@ -178,6 +182,9 @@ impl World {
 
     /// What a server's link brought it.
     pub(crate) fn check_received(&mut self, server: usize, link: LinkId, from: Who, received: &Received) {
+        if matches!(from, Who::Client(_)) && self.check.seals.repeat_a_key(received) {
+            self.broken(&format!("{from} seals two things with one key and nonce: {received:?}"));
+        }
         match received {
             Received::Publish { post, deliver, .. } => {
                 let client = if let Who::Client(client) = from { Some(client) } else { None };

@@ -141,6 +141,12 @@ impl World {
         }
     }
 
+    /// How many things clients sealed, each under a key and nonce of its own (S14).
+    #[must_use]
+    pub fn sealed(&self) -> usize {
+        self.check.seals.len()
+    }
+
     /// How many runs of bytes were looked through, so that a test knows that somebody looked.
     #[must_use]
     pub const fn looked_through(&self) -> u64 {

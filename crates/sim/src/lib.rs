@@ -33,6 +33,7 @@ mod net;
 mod people;
 mod rng;
 mod scope;
+mod seals;
 mod shown;
 mod sign;
 mod task;

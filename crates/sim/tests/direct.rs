@@ -104,6 +104,8 @@ fn what_is_said_while_servers_on_the_way_fail_arrives() {
         }
         world.run_for(secs(40));
         all_heard(&world);
+        // Invariant S14: after each of them the world looked whether its key and nonce had sealed something else.
+        assert!(world.sealed() >= 40, "{}", world.sealed());
     }
 }
 
