@@ -42,6 +42,8 @@ pub(crate) struct Announce {
     /// The wall clock at the start, or more than any epoch of ours heard of; 0 until the clock was told.
     epoch: u64,
     seq: u64,
+    /// Whether a record of this epoch that names somebody is out: before, nobody but our neighbours has a way to us.
+    introduced: bool,
     due: Option<Time>,
     /// When the newest record was made.
     made_at: Option<Time>,
@@ -57,6 +59,7 @@ impl Default for Announce {
         Self {
             epoch: 0,
             seq: 0,
+            introduced: false,
             due: None,
             made_at: None,
             budget: Bucket::new(RECORD_RATE),
@@ -93,6 +96,7 @@ impl Node {
     pub(crate) fn begin_epoch(&mut self, epoch: u64) {
         self.announce.epoch = epoch.max(1);
         self.announce.seq = 0;
+        self.announce.introduced = false;
         self.interest.set_epoch(self.cx.now, self.announce.epoch);
         self.announce.due_at(self.cx.now);
     }
@@ -125,7 +129,8 @@ impl Node {
             }
         }
         for (shard, signed) in self.retell.due(now) {
-            self.send_shard(&shard, signed);
+            let through = self.any_neighbour();
+            self.send_shard(&shard, signed, through);
         }
         self.interest.expire(now);
         for shard in self.interest.due(now) {
@@ -184,38 +189,83 @@ impl Node {
                 if newest.is_some_and(|known| number(&known.record) >= number(&record)) {
                     return;
                 }
+                let names_somebody = !record.neighbours.is_empty();
                 self.map.set_own(*record, signed.clone());
                 self.flood_record(&signed, None);
+                if names_somebody {
+                    self.introduce();
+                }
                 self.send_stranded();
             }
             Some(Signing::Shard(shard, body)) => {
                 let signed = Signed { body, sig }.encode();
                 self.interest.issued(&shard, signed.clone());
-                self.send_shard(&shard, signed);
+                self.send_shard(&shard, signed, None);
             }
             None => {}
         }
     }
 
-    /// Sends a shard of ours to every server that can be reached.
-    fn send_shard(&mut self, shard: &InterestShard, signed: Bytes) {
+    /// Our first record of an epoch that names somebody is out, so the others know of the epoch: they get the shards that
+    /// only our neighbours had.
+    fn introduce(&mut self) {
+        if !std::mem::replace(&mut self.announce.introduced, true) {
+            for (shard, signed) in self.retell.held() {
+                self.send_shard(&shard, signed, None);
+            }
+        }
+    }
+
+    /// Sends a shard of ours to every server that can be reached: the whole of it through one neighbour, or each by its
+    /// way. Who does not know of our epoch would refuse it, so before our record is out only neighbours get it.
+    fn send_shard(&mut self, shard: &InterestShard, signed: Bytes, through: Option<LinkId>) {
         let number = self.announce.sent_shards;
         self.announce.sent_shards = number.wrapping_add(1);
+        let mut dst: Vec<RouterId> = self.map.reachable().collect();
+        let all = dst.len();
+        if !self.announce.introduced {
+            dst.retain(|router| self.peers.link_of(*router).is_some());
+        }
+        let is_held = dst.len() < all;
+        self.retell.told(self.cx.now, number, shard, &signed, is_held);
+        if is_held {
+            let head = self.new_head(Class::Shard, dst, false);
+            self.forward(Travelling { head, payload: signed, source: OURSELVES, from: None });
+            return;
+        }
         self.joins.sent(number, shard);
-        self.retell.told(self.cx.now, number, shard, &signed);
-        let dst: Vec<RouterId> = self.map.reachable().collect();
         let head = self.new_head(Class::Shard, dst, true);
         let frame = (head.origin, head.id);
-        let hops = self.forward(Travelling { head, payload: signed, source: OURSELVES, from: None });
+        let travelling = Travelling { head, payload: signed, source: OURSELVES, from: None };
+        let hops = match through {
+            Some(link) => self.forward_through(link, travelling),
+            None => self.forward(travelling),
+        };
         if let Some(finished) = self.dones.begin(self.cx.now, Asker::Ours(number), frame, hops) {
             self.finished(finished);
         }
     }
 
-    /// Tells our recent shards to servers that can be reached since now.
-    pub(crate) fn tell_new(&mut self, dst: &[RouterId]) {
+    /// A random neighbour. A server on the usual ways that swallows what it says it got would swallow a repeat too.
+    fn any_neighbour(&mut self) -> Option<LinkId> {
+        let links: Vec<LinkId> = self.peers.up().map(|(_, link)| link).collect();
+        links.get(self.cx.rng.below(links.len())).copied()
+    }
+
+    /// Tells our recent shards to servers that can be reached since now; before our record is out, to those that are
+    /// neighbours, and to the others later.
+    pub(crate) fn tell_new(&mut self, new: &[RouterId]) {
+        let introduced = self.announce.introduced;
+        let knows = |router: &&RouterId| introduced || self.peers.link_of(**router).is_some();
+        let dst: Vec<RouterId> = new.iter().filter(knows).copied().collect();
+        if dst.len() < new.len() {
+            self.retell.hold();
+        }
+        if dst.is_empty() {
+            return;
+        }
         for payload in self.retell.recent(self.cx.now) {
-            let head = self.new_head(Class::Shard, dst.to_vec(), false);
+            let head = self.new_head(Class::Shard, dst.clone(), false);
             self.forward(Travelling { head, payload, source: OURSELVES, from: None });
         }
     }
@@ -281,7 +331,7 @@ impl Node {
             if !self.joins.is_under_way(tag)
                 && let Some((shard, signed)) = self.interest.announcing(tag)
             {
-                self.send_shard(&shard, signed);
+                self.send_shard(&shard, signed, None);
             }
         }
     }

@@ -64,10 +64,10 @@ impl Limbo {
         &mut self,
         now: Time,
         lost: impl Iterator<Item = RouterId>,
-        here: &BTreeSet<RouterId>,
+        is_here: impl Fn(&RouterId) -> bool,
     ) {
         self.lost.extend(lost.map(|router| (router, now)));
-        self.lost.retain(|router, at| now.saturating_since(*at) < LIMBO_TIME && !here.contains(router));
+        self.lost.retain(|router, at| now.saturating_since(*at) < LIMBO_TIME && !is_here(router));
     }
 
     /// Whether a server that cannot be reached could be until just now.
@@ -244,13 +244,13 @@ mod tests {
     #[test]
     fn a_server_is_just_lost_for_ten_seconds_or_until_it_is_back() {
         let mut limbo = Limbo::new(1);
-        limbo.note(Time::ZERO, [RouterId(1), RouterId(2)].into_iter(), &BTreeSet::new());
+        limbo.note(Time::ZERO, [RouterId(1), RouterId(2)].into_iter(), |_| false);
         assert!(limbo.is_just_lost(Time::from_millis(9_999), RouterId(1)));
         assert!(!limbo.is_just_lost(Time::from_millis(10_000), RouterId(1)));
-        limbo.note(Time::from_millis(5), std::iter::empty(), &BTreeSet::from([RouterId(1)]));
+        limbo.note(Time::from_millis(5), std::iter::empty(), |router| *router == RouterId(1));
         assert!(!limbo.is_just_lost(Time::from_millis(5), RouterId(1)));
         assert!(limbo.is_just_lost(Time::from_millis(5), RouterId(2)));
-        limbo.note(Time::from_millis(20_000), std::iter::empty(), &BTreeSet::new());
+        limbo.note(Time::from_millis(20_000), std::iter::empty(), |_| false);
         assert!(limbo.lost.is_empty());
     }
 

@@ -23,6 +23,8 @@ struct Told {
     number: u64,
     tries: u32,
     retry_at: Option<Time>,
+    /// Whether only our neighbours got it, because the others do not know of our epoch yet.
+    is_held: bool,
     shard: InterestShard,
     signed: Bytes,
 }
@@ -34,8 +36,15 @@ pub(crate) struct Retell {
 }
 
 impl Retell {
-    /// A shard was sent to everybody, under this number.
-    pub(crate) fn told(&mut self, now: Time, number: u64, shard: &InterestShard, signed: &Bytes) {
+    /// A shard was sent under this number, to everybody unless it `is_held`.
+    pub(crate) fn told(
+        &mut self,
+        now: Time,
+        number: u64,
+        shard: &InterestShard,
+        signed: &Bytes,
+        is_held: bool,
+    ) {
         let (epoch, bits) = (shard.epoch, shard.bits);
         self.by_shard.retain(|_, told| {
             let same_cut = (told.shard.epoch, told.shard.bits) == (epoch, bits);
@@ -50,8 +59,8 @@ impl Retell {
         let key = (bits, shard.shard);
         let before = self.by_shard.get(&key).filter(|told| told.shard.seq == shard.seq);
         let (at, tries) = before.map_or((now, 0), |told| (told.at, told.tries));
-        let told = Told { at, number, tries, retry_at: None, shard: shard.clone(), signed: signed.clone() };
-        self.by_shard.insert(key, told);
+        let (shard, signed) = (shard.clone(), signed.clone());
+        self.by_shard.insert(key, Told { at, number, tries, retry_at: None, is_held, shard, signed });
     }
 
     /// Not everybody reported what was sent under this number: it is due again, a few times.
@@ -72,6 +81,17 @@ impl Retell {
             (told.shard.clone(), told.signed.clone())
         };
         self.by_shard.values_mut().filter(due).map(again).collect()
+    }
+
+    /// Somebody was not told, because our epoch is not known there yet.
+    pub(crate) fn hold(&mut self) {
+        self.by_shard.values_mut().for_each(|told| told.is_held = true);
+    }
+
+    /// Those that only our neighbours got, as far as we know.
+    pub(crate) fn held(&self) -> Vec<(InterestShard, Bytes)> {
+        let held = self.by_shard.values().filter(|told| told.is_held);
+        held.map(|told| (told.shard.clone(), told.signed.clone())).collect()
     }
 
     /// All recent ones, for servers that just appeared.
@@ -105,14 +125,14 @@ mod tests {
     fn what_was_missed_is_told_again_three_times_and_no_more() {
         let mut retell = Retell::default();
         let mut now = Time::ZERO;
-        retell.told(now, 0, &shard(1, 1), &Bytes::new());
+        retell.told(now, 0, &shard(1, 1), &Bytes::new(), false);
         for number in 0..5 {
             retell.missed(now, number);
             assert!(retell.due(now).is_empty());
             now = now + RETRY_AFTER;
             let due = retell.due(now);
             assert_eq!(due.len(), usize::from(number < 3), "try {number}");
-            retell.told(now, number + 1, &shard(1, 1), &Bytes::new());
+            retell.told(now, number + 1, &shard(1, 1), &Bytes::new(), false);
         }
         assert_eq!(retell.deadline(), None);
     }
@@ -121,11 +141,11 @@ mod tests {
     fn recent_shards_are_bounded_in_time_and_number() {
         let mut retell = Retell::default();
         for number in 0..1_000 {
-            retell.told(Time::ZERO, number.into(), &shard(number, 1), &Bytes::new());
+            retell.told(Time::ZERO, number.into(), &shard(number, 1), &Bytes::new(), false);
         }
         assert_eq!(retell.recent(Time::ZERO).len(), MAX_RECENT);
         assert!(retell.recent(Time::ZERO + RECENT).is_empty());
-        retell.told(Time::ZERO + RECENT, 9, &shard(1, 2), &Bytes::new());
+        retell.told(Time::ZERO + RECENT, 9, &shard(1, 2), &Bytes::new(), false);
         assert_eq!(retell.by_shard.len(), 1);
     }
 }

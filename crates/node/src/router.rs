@@ -236,6 +236,23 @@ impl Node {
         hops
     }
 
+    /// Gives the whole of something that begins here to one neighbour, which passes it on by the ways that it knows.
+    pub(crate) fn forward_through(&mut self, link: LinkId, travelling: Travelling) -> Hops {
+        let Travelling { mut head, payload, source, .. } = travelling;
+        let mut hops = Hops::default();
+        for dst in std::mem::take(&mut head.dst).chunks(MAX_DST) {
+            let servers = u32::try_from(dst.len()).unwrap_or(u32::MAX);
+            let route =
+                Route { head: RouteHead { dst: dst.to_vec(), ..head.clone() }, payload: payload.clone() };
+            if self.send_route(link, source, Owed::Nothing, route) {
+                hops.add(link, servers);
+            } else {
+                hops.lose();
+            }
+        }
+        hops
+    }
+
     /// Sends an answer back by the neighbour that brought what it answers, for that way carries; else by the map.
     pub(crate) fn answer_by(&mut self, via: Option<LinkId>, answer: Travelling) {
         let Some(link) = via.filter(|link| self.peers.router_of(*link).is_some()) else {

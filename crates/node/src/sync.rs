@@ -42,8 +42,8 @@ pub(crate) struct Sync {
     budgets: BTreeMap<RouterId, Bucket>,
     held: BTreeMap<RouterId, Held>,
     note_at: Option<Time>,
-    /// The servers that could be reached when we looked last.
-    reachable: BTreeSet<RouterId>,
+    /// The servers that could be reached when we looked last, in ascending order.
+    reachable: Vec<RouterId>,
 }
 
 impl Sync {
@@ -54,7 +54,7 @@ impl Sync {
 
     /// Whether a server could be reached when we looked last.
     pub(crate) fn was_reachable(&self, router: RouterId) -> bool {
-        self.reachable.contains(&router)
+        self.reachable.binary_search(&router).is_ok()
     }
 
     pub(crate) fn held_len(&self) -> usize {
@@ -155,9 +155,8 @@ impl Node {
                     self.entered(link, router);
                 }
                 self.learn_of(router);
-                // Who names nobody cannot be reached by what it says, and others get its next record. But of a new
-                // epoch everybody has to hear at once: its interest is right behind.
-                if forward && (new_epoch || !names_nobody) {
+                // Who names nobody cannot be reached by what it says, and others get its next record.
+                if forward && !names_nobody {
                     self.pass_on(router, link);
                 }
                 if self.map.generation() != generation {
@@ -267,10 +266,13 @@ impl Node {
         if self.sync.note_at.take().is_none() {
             return;
         }
-        let reachable: BTreeSet<RouterId> = self.map.reachable().collect();
-        self.interest.note_reachable(self.cx.now, |router| reachable.contains(&router));
-        let new: Vec<RouterId> = reachable.difference(&self.sync.reachable).copied().collect();
-        self.limbo.note(self.cx.now, self.sync.reachable.difference(&reachable).copied(), &reachable);
+        let reachable: Vec<RouterId> = self.map.reachable().collect();
+        let is_here = |router: &RouterId| reachable.binary_search(router).is_ok();
+        self.interest.note_reachable(self.cx.now, |router| is_here(&router));
+        let before = std::mem::take(&mut self.sync.reachable);
+        let was_here = |router: &RouterId| before.binary_search(router).is_ok();
+        let new: Vec<RouterId> = reachable.iter().filter(|router| !was_here(router)).copied().collect();
+        self.limbo.note(self.cx.now, before.iter().filter(|router| !is_here(router)).copied(), is_here);
         self.sync.reachable = reachable;
         self.try_again();
         if !new.is_empty() {

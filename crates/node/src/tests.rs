@@ -3,6 +3,7 @@
 mod blame;
 mod clients;
 mod direct;
+mod epochs;
 mod flooding;
 mod hops;
 mod lookup;

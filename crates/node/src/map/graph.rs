@@ -73,35 +73,32 @@ impl Graph {
         place
     }
 
-    /// Says what a server's record says now: whether it carries for others, and whom it names.
+    /// Says what a server's record says now: whether it carries for others, and whom it names. Most records of a server
+    /// differ from the one before in a single neighbour, so only what changed is looked up.
     pub(super) fn set(&mut self, router: RouterId, transit: bool, named: &[RouterId]) {
         let Some(at) = self.places.get(&router).copied() else { return };
-        let edge = |other: &RouterId| {
-            let place = self.places.get(other).copied().filter(|place| *place != at)?;
-            self.vertex(place)?.named.contains(&router).then_some(place)
-        };
-        let mut edges: Vec<usize> = named.iter().filter_map(edge).collect();
-        edges.sort_unstable();
-        edges.dedup();
         let Some(vertex) = self.vertex_mut(at) else { return };
         vertex.transit = transit;
-        vertex.named = named.into();
-        let before = std::mem::replace(&mut vertex.edges, edges.clone());
-        for edge in &before {
-            if edges.binary_search(edge).is_err() {
-                self.turn(*edge, at, false);
+        let before = std::mem::replace(&mut vertex.named, named.into());
+        for gone in before.iter().filter(|other| !named.contains(other)) {
+            if let Some(place) = self.places.get(gone).copied() {
+                self.turn(at, place, false);
+                self.turn(place, at, false);
             }
         }
-        for edge in &edges {
-            if before.binary_search(edge).is_err() {
-                self.turn(*edge, at, true);
+        for new in named.iter().filter(|other| !before.contains(other)) {
+            let place = self.places.get(new).copied().filter(|place| *place != at);
+            let names_it = |place: &usize| self.vertex(*place).is_some_and(|it| it.named.contains(&router));
+            if let Some(place) = place.filter(names_it) {
+                self.turn(at, place, true);
+                self.turn(place, at, true);
             }
         }
     }
 
-    /// Sets or removes the other direction of an edge.
-    fn turn(&mut self, edge: usize, to: usize, is_there: bool) {
-        let Some(vertex) = self.vertex_mut(edge) else { return };
+    /// Sets or removes one direction of an edge.
+    fn turn(&mut self, from: usize, to: usize, is_there: bool) {
+        let Some(vertex) = self.vertex_mut(from) else { return };
         match vertex.edges.binary_search(&to) {
             Err(index) if is_there => vertex.edges.insert(index, to),
             Ok(index) if !is_there => _ = vertex.edges.remove(index),

@@ -1,6 +1,6 @@
 //! Faults in rules that came later than the list of testplan 5.4; numbers go up within a group.
 
-use super::{Edit, Mutant, NEIGHBOURS, RESUME, STORIES, client, node};
+use super::{Edit, MESH, Mutant, NEIGHBOURS, RESUME, STORIES, client, node};
 
 pub(super) const LATER: &[Mutant] = &[
     Mutant {
@@ -295,6 +295,37 @@ pub(super) const LATER: &[Mutant] = &[
             by: "self.ring.clear();\n        Some(Vec::new())",
         }],
         tests: &[client("resum"), client(""), RESUME],
+    },
+    // ---- a server's first records and its interest (protocol 9.2 and 9.4)
+    Mutant {
+        number: 80,
+        name: "a record that names nobody is passed on",
+        edits: &[Edit {
+            file: "crates/node/src/sync.rs",
+            text: "if forward && !names_nobody {",
+            by: "if forward && (new_epoch || !names_nobody) {",
+        }],
+        tests: &[node("tests::epochs"), node("")],
+    },
+    Mutant {
+        number: 81,
+        name: "interest goes to those who do not know of its epoch",
+        edits: &[Edit {
+            file: "crates/node/src/announce.rs",
+            text: "if !self.announce.introduced {\n            dst",
+            by: "if !self.announce.introduced && self.draining {\n            dst",
+        }],
+        tests: &[node("tests::epochs"), node("")],
+    },
+    Mutant {
+        number: 82,
+        name: "interest that somebody swallowed is told again by the same ways",
+        edits: &[Edit {
+            file: "crates/node/src/announce.rs",
+            text: "let through = self.any_neighbour();",
+            by: "let through = self.any_neighbour().filter(|_| false);",
+        }],
+        tests: &[node("tests::epochs"), node(""), MESH],
     },
     // ---- forgers (protocol 11.3)
     Mutant {
