@@ -68,6 +68,22 @@ fn the_living_agree_soon_after_a_tenth_has_crashed() {
 }
 
 #[test]
+fn halves_that_change_while_they_are_apart_agree_soon_after_one_address_is_reachable() {
+    let still = Mesh { split: 100, seconds: 160, ..small() };
+    let changing = Mesh { churn: 0.3, ..still.clone() };
+    let (still, changing) = (mesh::run(&still), mesh::run(&changing));
+    for report in [&still, &changing] {
+        assert!(report.merged_after_split_s.is_some_and(|seconds| seconds < 30.0), "{report:?}");
+        assert_eq!((report.duplicates, report.unexplained_losses), (0, 0), "{report:?}");
+        assert!(report.accounting_closes && report.delivered * 100 >= report.expected * 99, "{report:?}");
+    }
+    assert!(
+        changing.expected < still.expected,
+        "whoever changes is promised nothing meanwhile: {changing:?}"
+    );
+}
+
+#[test]
 fn peers_that_lie_flood_and_forge_harm_nobody() {
     let report = mesh::run(&Mesh { flooders: 1, equivocators: 2, forgers: 2, ..small() });
     assert_eq!(report.delivered, report.expected, "{report:?}");
@@ -88,6 +104,16 @@ fn a_peer_that_acknowledges_what_it_swallows_loses_no_more_than_that() {
     assert!(report.swallowed > 0, "somebody sent through them: {report:?}");
     assert_eq!((report.duplicates, report.unexplained_losses), (0, 0), "{report:?}");
     assert!(report.expected - report.delivered <= report.swallowed, "{report:?}");
+}
+
+#[test]
+fn interest_that_such_a_peer_swallows_is_told_again_by_other_ways() {
+    for seed in 1..=3 {
+        let report = mesh::run(&Mesh { swallowers: 4, ..crossed(seed) });
+        assert_eq!((report.missing_unheard, report.unexplained_losses), (0, 0), "{report:?}");
+        assert_eq!(report.expected, report.delivered + report.missing_swallowed, "{report:?}");
+        assert!(report.missing_swallowed > 0, "somebody sent through them: {report:?}");
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ const TURN: u64 = MILLI;
 /// A second and a millisecond, in nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MILLI: u64 = 1_000_000;
+/// The only installation of every user.
+pub(super) const DEVICE: DeviceId = DeviceId::new([1; 16]);
 /// Links of clients have numbers from here on; those of peers are their ends.
 const CLIENTS: u64 = 1 << 40;
 
@@ -139,6 +141,12 @@ impl Engine {
     pub(super) fn at(&mut self, at: u64, event: Event) {
         self.queued += 1;
         self.queue.push(Reverse(Queued(at.max(self.now), self.queued, event)));
+    }
+
+    /// A server is no longer where it was.
+    pub(super) fn addressed(&mut self, before: &Addr, now: Addr, host: usize) {
+        self.by_addr.remove(before);
+        self.by_addr.insert(now, host);
     }
 
     pub(super) fn wall_ms(&self) -> u64 {
@@ -524,8 +532,7 @@ impl Engine {
 
     /// A client of this server is there.
     pub(super) fn open_client(&mut self, host: usize, client: u64, user: UserId) {
-        let device = DeviceId::new([1; 16]);
-        let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(device), Features::NONE);
+        let peer = Authenticated::unchecked(*user.as_bytes(), Role::Client, Some(DEVICE), Features::NONE);
         let (remote, observed) = (self.hosts[host].address(), IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (link, accept) = (client_link(client), Accept::All);
         self.tell(host, Input::Opened { link, dial: None, accept, peer, remote, observed, resume: None });

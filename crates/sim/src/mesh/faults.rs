@@ -21,13 +21,10 @@ impl Engine {
         self.now + KILL_WITHIN
     }
 
-    /// A process ends; its system says so on each of its links.
+    /// A process ends, and does not come back.
     pub(super) fn crash(&mut self, host: usize) {
-        self.hosts[host].node = None;
+        self.halt(host);
         self.hosts[host].crashed = true;
-        for end in std::mem::take(&mut self.hosts[host].ends) {
-            self.end(end);
-        }
     }
 
     /// Nothing passes between the halves any more, and nobody is told.

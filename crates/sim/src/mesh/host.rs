@@ -65,6 +65,11 @@ impl Host {
         self.addr.to_addr()
     }
 
+    /// It is somewhere else from now on.
+    pub(super) const fn relocate(&mut self) {
+        self.addr.port = self.addr.port.wrapping_add(1);
+    }
+
     pub(super) fn signature(&self) -> Signature {
         stub(&self.id)
     }

@@ -237,6 +237,7 @@ impl Engine {
             Kind::Route(route) => {
                 if route.head.class == Class::Channel {
                     self.swallowed += u64::try_from(route.head.dst.len()).unwrap_or(0);
+                    self.traffic.swallow(&route.payload, &route.head.dst);
                 }
                 if let Some((_, received)) = body.links.get_mut(&end) {
                     *received += 1;

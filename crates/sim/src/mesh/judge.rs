@@ -82,10 +82,19 @@ impl Play {
                 let heard = traffic.heard(number, slot);
                 report.duplicates += u64::from(heard.saturating_sub(1));
                 let host = traffic.members[*member].host;
-                let steady = !engine.hosts[host].crashed && !engine.hosts[publisher.host].crashed;
+                let settled = [*member, message.publisher]
+                    .iter()
+                    .all(|member| traffic.members[*member].is_settled(message.at));
+                let steady = settled && !engine.hosts[host].crashed && !engine.hosts[publisher.host].crashed;
                 if *member != message.publisher && steady && self.joined(message.at, publisher.host, host) {
                     report.expected += 1;
                     report.delivered += u64::from(heard > 0);
+                    let pair = (number, engine.hosts[host].router);
+                    if heard == 0 && traffic.swallowed.contains(&pair) {
+                        report.missing_swallowed += 1;
+                    } else if heard == 0 && traffic.unheard.contains(&pair) {
+                        report.missing_unheard += 1;
+                    }
                 }
             }
         }
@@ -107,7 +116,7 @@ impl Play {
         let engine = &self.engine;
         let living = engine.hosts.iter().filter_map(|host| host.node.as_ref()).map(|node| node.stats());
         let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
-        let mut lost = engine.destroyed + engine.swallowed;
+        let mut lost = engine.destroyed;
         report.accounting_closes = true;
         for (stats, is_dead) in
             living.map(|stats| (stats, false)).chain(self.seen.crashed.iter().map(|it| (it.clone(), true)))
@@ -132,7 +141,8 @@ impl Play {
         report.dropped = dropped.into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
         report.destroyed = engine.destroyed;
         report.swallowed = engine.swallowed;
-        let missing = report.expected - report.delivered;
+        let seen = report.delivered + report.missing_swallowed + report.missing_unheard;
+        let missing = report.expected - seen;
         report.unexplained_losses = missing.saturating_sub(lost);
     }
 

@@ -6,6 +6,7 @@
 //! decoded at the other end, links have latencies and order, and nothing depends on a clock or a hash map.
 
 mod agree;
+mod churn;
 mod engine;
 mod faults;
 mod graph;

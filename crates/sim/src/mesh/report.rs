@@ -23,7 +23,11 @@ pub struct Report {
     pub reordered: u64,
     /// How often it did so later than that, or gave one that nobody sent.
     pub order_violations: u64,
-    /// What is missing and is neither counted as dropped at a server nor was on a link that ended.
+    /// What is missing because a hostile peer kept it.
+    pub missing_swallowed: u64,
+    /// What is missing because the publisher's server had not heard that the member's wants it: a hostile peer kept that.
+    pub missing_unheard: u64,
+    /// What else is missing and is neither counted as dropped at a server nor was on a link that ended.
     pub unexplained_losses: u64,
     /// Whether the accounting of every server closes (protocol 13.2).
     pub accounting_closes: bool,

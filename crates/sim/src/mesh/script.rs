@@ -36,6 +36,11 @@ pub(super) enum Step {
     Hole,
     Split,
     Heal,
+    /// While the halves are apart: a server ends, its people are back, somebody moves, and arrives.
+    Halt(usize),
+    Return(usize),
+    Move(usize),
+    Enter(usize),
     Cut,
     /// Whether all agree, as they have not since then.
     Look(u64),
@@ -65,7 +70,8 @@ pub(super) fn run(mesh: &Mesh, stands: &mut dyn FnMut()) -> Report {
 #[derive(Debug)]
 pub(super) struct Play {
     pub(super) engine: Engine,
-    pins: Vec<Vec<usize>>,
+    /// The servers that each one's operator names when it starts, by the addresses that they have then.
+    pub(super) pins: Vec<Vec<usize>>,
     /// The true graph when the first message was sent.
     pub(super) graph: Graph,
     pub(super) seen: Seen,
@@ -112,8 +118,8 @@ impl Play {
                 }
                 Event::Start(host) => {
                     self.engine.happen(event);
-                    for other in std::mem::take(&mut self.pins[host]) {
-                        let other = &self.engine.hosts[other];
+                    for other in &self.pins[host] {
+                        let other = &self.engine.hosts[*other];
                         let addr = ServerAddr { addr: other.address(), key: Some(other.id) };
                         self.engine.tell(host, Input::Peer(addr));
                     }
@@ -147,7 +153,14 @@ impl Play {
                 self.seen.note_hole(&self.engine);
                 self.engine.at(now + LOOK_EVERY, Event::Step(Step::Look(now)));
             }
-            Step::Split => self.engine.split(),
+            Step::Split => {
+                self.engine.split();
+                self.plan_churn();
+            }
+            Step::Halt(host) => self.halt(host),
+            Step::Return(host) => self.come_back(host),
+            Step::Move(member) => self.move_away(member),
+            Step::Enter(member) => self.engine.enter(member),
             Step::Heal => {
                 self.engine.heal();
                 self.seen.broken_at = Some(now);

@@ -1,15 +1,21 @@
 //! Who is in which channel, what was said, and who heard it how often.
 
-use super::engine::{Engine, MILLI, client_link};
+use super::engine::{DEVICE, Engine, MILLI, client_link};
+use super::host::Host;
 use bytes::Bytes;
 use darkchat_crypto::Verified;
 use darkchat_node::{Input, Received};
 use darkchat_proto::{
-    ChannelId, Content, Deliver, Digest16, Entry, Frame, Kind, Post, PostHead, Signature, Signed, UserId,
+    Bundle, ChannelId, Content, Deliver, Digest16, Entry, Features, Frame, Have, Kind, Post, PostHead,
+    RouterId, Signature, Signed, UserId,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So long a client waits for a missing number before it shows the next: what comes within it is shown in order.
 const REORDER_WAIT: u64 = 500 * MILLI;
+
+/// How long a bundle is valid, in milliseconds: longer than any run.
+const BUNDLE_MS: u64 = 12 * 3_600_000;
 
 /// A user in one channel.
 #[derive(Debug)]
@@ -21,6 +27,15 @@ pub(super) struct Member {
     user: UserId,
     /// What it said, by number.
     sent: Vec<usize>,
+    /// Between these times it is not promised what others say, nor they what it says: its server was restarted, or it
+    /// moved to another.
+    pub(super) unsettled: Vec<(u64, u64)>,
+}
+
+impl Member {
+    pub(super) fn is_settled(&self, at: u64) -> bool {
+        self.unsettled.iter().all(|(from, to)| !(*from..*to).contains(&at))
+    }
 }
 
 /// Something that was said.
@@ -50,6 +65,11 @@ pub(super) struct Traffic {
     pub(super) crossings: u64,
     /// The longest time from a message to a member, in nanoseconds.
     pub(super) slowest: u64,
+    /// Messages that hostile peers kept, with the servers that were to get them.
+    pub(super) swallowed: BTreeSet<(usize, RouterId)>,
+    /// Messages, with servers of which the publisher's had not heard by then what they want; looked at where hostile
+    /// peers may keep that.
+    pub(super) unheard: BTreeSet<(usize, RouterId)>,
     /// Whether the records that pass are looked at.
     pub(super) watches_records: bool,
 }
@@ -67,23 +87,22 @@ fn user_id(number: u64) -> UserId {
     UserId::new(id)
 }
 
+/// Who says something, and under which number of its own.
+fn author_of(deliver: &Bytes) -> Option<(usize, u64)> {
+    let Content::Public(signed) = Deliver::decode(deliver.clone()).ok()?.content else { return None };
+    let head = PostHead::decode(&signed.body).ok()?;
+    let author = u64::from_be_bytes(*head.author.as_bytes().first_chunk()?);
+    Some((usize::try_from(author).ok()?, head.seq))
+}
+
 impl Traffic {
     /// A member's program is given a post.
     pub(super) fn hear(&mut self, now: u64, client: u64, deliver: &Bytes) {
         let Some(member) = usize::try_from(client).ok().and_then(|client| self.members.get(client)) else {
             return;
         };
-        let Ok(Deliver { content: Content::Public(signed), .. }) = Deliver::decode(deliver.clone()) else {
-            return;
-        };
-        let Ok(head) = PostHead::decode(&signed.body) else { return };
-        let author = u64::from_be_bytes(*head.author.as_bytes().first_chunk().unwrap_or(&[0; 8]));
-        let author = usize::try_from(author).unwrap_or(usize::MAX);
-        let sent = self.members.get(author).and_then(|author| {
-            let number = usize::try_from(head.seq).ok()?.checked_sub(1)?;
-            author.sent.get(number).copied()
-        });
-        let Some(message) = sent else {
+        let Some((author, seq)) = author_of(deliver) else { return };
+        let Some(message) = self.sent(author, seq) else {
             self.order_violations += 1;
             return;
         };
@@ -96,13 +115,25 @@ impl Traffic {
         }
         let slot = self.members[author].slot;
         let newest = &mut self.newest[usize::try_from(client).unwrap_or(0)][slot];
-        if head.seq > newest.0 {
-            *newest = (head.seq, now);
+        if seq > newest.0 {
+            *newest = (seq, now);
         } else if count == 1 {
             let in_time = now - newest.1 <= REORDER_WAIT;
             self.reordered += u64::from(in_time);
             self.order_violations += u64::from(!in_time);
         }
+    }
+
+    /// The message with this number of its author.
+    fn sent(&self, author: usize, seq: u64) -> Option<usize> {
+        self.members.get(author)?.sent.get(usize::try_from(seq).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// A hostile peer keeps a message that was on its way to these servers.
+    pub(super) fn swallow(&mut self, deliver: &Bytes, to: &[RouterId]) {
+        let message = author_of(deliver).and_then(|(author, seq)| self.sent(author, seq));
+        self.swallowed
+            .extend(message.into_iter().flat_map(|message| to.iter().map(move |to| (message, *to))));
     }
 
     /// How often this member, by its place in the channel, heard a message.
@@ -123,7 +154,8 @@ impl Engine {
                 let host = free.swap_remove(self.rng.index(free.len()));
                 let member = self.traffic.members.len();
                 let user = user_id(member as u64);
-                self.traffic.members.push(Member { host, channel, slot, user, sent: Vec::new() });
+                let (sent, unsettled) = (Vec::new(), Vec::new());
+                self.traffic.members.push(Member { host, channel, slot, user, sent, unsettled });
                 members.push(member);
             }
             for _ in &members {
@@ -131,11 +163,7 @@ impl Engine {
             }
             self.traffic.channels.push(members);
         }
-        for member in 0..self.traffic.members.len() {
-            let Member { host, channel, user, .. } = self.traffic.members[member];
-            self.open_client(host, member as u64, user);
-            self.ask_to_join(host, member as u64, vec![channel_id(channel)]);
-        }
+        (0..self.traffic.members.len()).for_each(|member| self.enter(member));
         let quiet = self.mesh.quiet_channels;
         for host in starting.into_iter().filter(|_| quiet > 0) {
             let client = (self.traffic.members.len() + host) as u64;
@@ -144,6 +172,29 @@ impl Engine {
             let channels = (first..first + quiet).map(channel_id).collect();
             self.ask_to_join(host, client, channels);
         }
+    }
+
+    /// A member's program connects to its server, and joins its channel. Where people move, it says where it is.
+    pub(super) fn enter(&mut self, member: usize) {
+        let Member { host, channel, user, .. } = self.traffic.members[member];
+        let link = client_link(member as u64);
+        self.open_client(host, member as u64, user);
+        if self.mesh.churn > 0.0 {
+            let bundle = Bundle {
+                suite: 1,
+                user,
+                device: DEVICE,
+                dh: [7; 32],
+                not_before_ms: self.wall_ms(),
+                not_after_ms: self.wall_ms() + BUNDLE_MS,
+                server: self.hosts[host].id,
+                features: Features::NONE,
+            };
+            let signed = Signed { body: bundle.encode(), sig: Signature::new([7; 64]) }.encode();
+            let frame = Received::SetBundle { req: 2, bundle: Verified::unchecked(bundle), signed };
+            self.tell(host, Input::Frame { link, frame });
+        }
+        self.ask_to_join(host, member as u64, vec![channel_id(channel)]);
     }
 
     /// The clients of a server show that they live, as programs must that have nothing to say.
@@ -175,6 +226,9 @@ impl Engine {
             .collect();
         let Some(publisher) = self.rng.pick(&living) else { return };
         let (message, first) = (self.traffic.messages.len(), self.traffic.counts.len());
+        if self.hosts.len() > self.mesh.servers {
+            self.note_unheard(message, publisher, channel);
+        }
         self.traffic.counts.resize(first + self.traffic.channels[channel].len(), 0);
         self.traffic.messages.push(Message { publisher, at: self.now, first });
         let time_ms = self.wall_ms();
@@ -195,5 +249,22 @@ impl Engine {
         let digest = Digest16::of(&deliver);
         let frame = Received::Publish { req: 0, post: Verified::unchecked(post), deliver, digest };
         self.tell(host, Input::Frame { link, frame });
+    }
+
+    /// Notes which members' servers want this message without the publisher's having heard of it.
+    fn note_unheard(&mut self, message: usize, publisher: usize, channel: usize) {
+        let own = |host: usize| {
+            let Host { router, node, .. } = self.hosts.get(host)?;
+            node.as_ref()?.holdings().find(|have| have.router == *router)
+        };
+        let Some(node) = &self.hosts[self.traffic.members[publisher].host].node else { return };
+        let here: BTreeMap<RouterId, Have> = node.holdings().map(|have| (have.router, have)).collect();
+        let members = self.traffic.channels[channel].iter();
+        let true_ones = members.filter_map(|member| own(self.traffic.members[*member].host));
+        let heard = |have: &Have| {
+            here.get(&have.router).is_some_and(|here| (here.epoch, here.shards) == (have.epoch, have.shards))
+        };
+        let unheard: Vec<RouterId> = true_ones.filter(|have| !heard(have)).map(|have| have.router).collect();
+        self.traffic.unheard.extend(unheard.into_iter().map(|router| (message, router)));
     }
 }

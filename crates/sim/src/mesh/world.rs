@@ -50,6 +50,10 @@ pub struct Mesh {
     /// For so many seconds two halves lose everything that passes between them; then one address is reachable.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub split: u64,
+    /// While the halves are apart, this share of the servers is restarted at another address, and this share of the
+    /// members moves to another server of their half.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub churn: f64,
     /// The share of links that are cut in a minute, with what is on the way.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub loss: f64,
@@ -107,6 +111,7 @@ impl Default for Mesh {
             latency_max: 100,
             kill: 0.0,
             split: 0,
+            churn: 0.0,
             loss: 0.0,
             hole: false,
             liveness: false,
