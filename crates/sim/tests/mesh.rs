@@ -69,7 +69,7 @@ fn the_living_agree_soon_after_a_tenth_has_crashed() {
 
 #[test]
 fn halves_that_change_while_they_are_apart_agree_soon_after_one_address_is_reachable() {
-    let still = Mesh { split: 100, seconds: 160, ..small() };
+    let still = Mesh { split: 60, seconds: 90, ..small() };
     let changing = Mesh { churn: 0.3, ..still.clone() };
     let (still, changing) = (mesh::run(&still), mesh::run(&changing));
     for report in [&still, &changing] {
