@@ -5,7 +5,7 @@ use crate::queue::{Counted, Item, OURSELVES, Owed};
 use crate::session::Session;
 use crate::{Event, LinkId, Node, SendClass};
 use darkchat_proto::{Code, Features, Resume, Time};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// What a session keeps of frames without an acknowledgement, in bytes; also all that waits while its link is lost.
@@ -171,10 +171,11 @@ pub(crate) struct Again {
     pub(crate) resent: u64,
 }
 
-/// Sessions without a link, by the time at which they end.
+/// Sessions without a link, and when they end. Many may be lost in one moment, and all of them end or come back.
 #[derive(Debug, Default)]
 pub(crate) struct Away {
     by_time: BTreeSet<(Time, LinkId)>,
+    until: BTreeMap<LinkId, Time>,
 }
 
 impl Away {
@@ -186,8 +187,21 @@ impl Away {
         self.by_time.len()
     }
 
+    fn insert(&mut self, link: LinkId, until: Time) {
+        self.remove(link);
+        self.until.insert(link, until);
+        self.by_time.insert((until, link));
+    }
+
     fn remove(&mut self, link: LinkId) {
-        self.by_time.retain(|(_, other)| *other != link);
+        if let Some(until) = self.until.remove(&link) {
+            self.by_time.remove(&(until, link));
+        }
+    }
+
+    /// The one that ends first.
+    fn first(&self) -> Option<(Time, LinkId)> {
+        self.by_time.first().copied()
     }
 }
 
@@ -207,7 +221,7 @@ impl Node {
         if self.draining || !self.links.leave_alone(&mut self.cx, link, why) {
             return false;
         }
-        self.away.by_time.insert((self.cx.now + self.config.resume, link));
+        self.away.insert(link, self.cx.now + self.config.resume);
         self.cx.event(Event::ClientDown { link, user, why });
         true
     }
@@ -221,14 +235,14 @@ impl Node {
     }
 
     pub(crate) fn expire_away(&mut self) {
-        while let Some((_, link)) = self.away.by_time.first().copied().filter(|(at, _)| *at <= self.cx.now) {
+        while let Some((_, link)) = self.away.first().filter(|(at, _)| *at <= self.cx.now) {
             self.end_away(link);
         }
     }
 
     /// Lets the session go that has been without a link for longest, so that somebody who is there has room.
     pub(crate) fn make_room_for_client(&mut self) {
-        if let Some((_, link)) = self.away.by_time.first().copied() {
+        if let Some((_, link)) = self.away.first() {
             self.end_away(link);
         }
     }
@@ -292,6 +306,20 @@ mod tests {
             put_out(&mut ring, Time::ZERO, copy(len));
         }
         ring
+    }
+
+    #[test]
+    fn sessions_without_a_link_end_in_the_order_in_which_they_were_left() {
+        let mut away = Away::default();
+        let at = Time::from_millis;
+        for (link, until) in [(3, 10), (1, 20), (2, 10), (1, 5)] {
+            away.insert(LinkId(link), at(until));
+        }
+        assert_eq!((away.len(), away.first()), (3, Some((at(5), LinkId(1)))), "one end a session, the newest");
+        for link in [1, 9, 2] {
+            away.remove(LinkId(link));
+        }
+        assert_eq!((away.len(), away.first(), away.deadline()), (1, Some((at(10), LinkId(3))), Some(at(10))));
     }
 
     #[test]

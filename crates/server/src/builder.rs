@@ -3,7 +3,7 @@
 use crate::limits::HANDSHAKE_TIMEOUT_MAX;
 use crate::shared::Shared;
 use crate::{Accept, Limits, Profile, Server, StartError, accept, run};
-use darkchat_crypto::Identity;
+use darkchat_crypto::{Identity, NetworkSecret};
 use darkchat_node::Config;
 use darkchat_proto::{Addr, GossipAddr, Network, ServerAddr};
 use darkchat_transport::{Listener, Transport};
@@ -38,6 +38,7 @@ pub struct Builder {
     listen: Vec<(Addr, Accept)>,
     peers: Vec<ServerAddr>,
     network: Network,
+    secret: Option<NetworkSecret>,
     profile: Option<Profile>,
     limits: Option<Limits>,
     handshake_timeout: Option<Duration>,
@@ -57,6 +58,7 @@ impl Builder {
             listen: Vec::new(),
             peers: Vec::new(),
             network: Network::default(),
+            secret: None,
             profile: None,
             limits: None,
             handshake_timeout: None,
@@ -91,6 +93,13 @@ impl Builder {
     /// The network that the server belongs to; `main` unless said.
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
+        self
+    }
+
+    /// The secret of a closed network; open unless said. Whoever does not have it, client or server, gets no answer that
+    /// opens (`docs/protocol.md`, section 3.2).
+    pub fn network_secret(mut self, secret: NetworkSecret) -> Self {
+        self.secret = Some(secret);
         self
     }
 
@@ -213,7 +222,8 @@ impl Builder {
             listeners.iter().map(|(listener, accept)| (listener.addr.clone(), *accept)).collect();
         let limits = self.limits_in_force();
         let config = self.config(&limits, &addrs);
-        let (shared, arrivals) = Shared::new(self.identity, config, self.transports, limits, runtime);
+        let (shared, arrivals) =
+            Shared::new(self.identity, config, self.secret, self.transports, limits, runtime);
         shared.spawn(run::Loop::new(shared.clone(), arrivals, self.peers).run());
         for (listener, accept) in listeners {
             shared.spawn(accept::accept(shared.clone(), listener, accept));

@@ -7,7 +7,7 @@ use crate::gate::Gate;
 use crate::link::{Blanks, Flushed, NewLink};
 use crate::stats::Counts;
 use crate::{Limits, LinkId, PeerError, TraceError};
-use darkchat_crypto::{Fingerprints, Identity, LinkConfig, StaticKey, Verified, system};
+use darkchat_crypto::{Fingerprints, Identity, LinkConfig, NetworkSecret, StaticKey, Verified, system};
 use darkchat_node::{Config, DialId, Node, Received, Trace, VerifyId};
 use darkchat_proto::{Bundle, ChannelId, Code, ServerAddr, ServerId};
 use darkchat_transport::Transport;
@@ -108,13 +108,13 @@ impl Shared {
     pub(crate) fn new(
         identity: Identity,
         config: Config,
+        secret: Option<NetworkSecret>,
         transports: Vec<Arc<dyn Transport>>,
         limits: Limits,
         runtime: Handle,
     ) -> (Arc<Self>, mpsc::Receiver<Arrival>) {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS_WAITING);
-        let link_config =
-            LinkConfig { network: config.network.clone(), secret: None, features: config.features };
+        let link_config = LinkConfig { network: config.network.clone(), secret, features: config.features };
         // A throwaway public key: 32 bytes that nobody can guess.
         let seed = *StaticKey::generate(&mut system::rng()).public();
         let shared = Self {

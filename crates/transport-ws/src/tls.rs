@@ -186,7 +186,9 @@ impl Believed {
         let trust = match (&self.chosen, self.platform.get()) {
             (Some(trust), _) | (None, Some(trust)) => trust,
             (None, None) => {
-                let trust = Trust::of_platform()?;
+                // Some hundred files.
+                let trust =
+                    tokio::task::spawn_blocking(Trust::of_platform).await.map_err(io::Error::other)??;
                 self.platform.get_or_init(|| trust)
             }
         };

@@ -62,6 +62,26 @@ async fn a_server_of_another_network_or_behind_a_secret_does_not_answer() {
 }
 
 #[tokio::test]
+async fn who_has_the_secret_of_a_closed_network_is_let_in_and_nobody_else() {
+    let memory = Memory::default();
+    let secret = |byte| NetworkSecret::new([byte; 32]);
+    let station = Server::builder(identity(1))
+        .transport(memory.clone())
+        .listen(addr("station").addr, Accept::Clients)
+        .network_secret(secret(5))
+        .start()
+        .await
+        .expect("a server");
+    let builder = || Client::builder(identity(2)).transport(memory.clone());
+    for builder in [builder(), builder().network_secret(secret(6))] {
+        let error = builder.connect(addr("station")).await.expect_err("it has not the secret");
+        assert!(matches!(error, ConnectError::Handshake { .. }), "{error:?}");
+    }
+    let client = builder().network_secret(secret(5)).connect(addr("station")).await.expect("a client");
+    assert_eq!(client.server(), station.id());
+}
+
+#[tokio::test]
 async fn a_listener_for_peers_refuses_a_client_and_says_so() {
     let memory = Memory::default();
     let _hub = Server::builder(identity(1))
