@@ -312,6 +312,24 @@ fn wss_carries_links_for_those_who_believe_the_certificate_and_a_hangup_changes_
 }
 
 #[test]
+fn whoever_does_not_finish_the_handshake_of_tls_is_hung_up_on_and_others_are_served_meanwhile() {
+    let folder = Folder::new();
+    let [cert, key, _] = pair(folder.path());
+    let server = Server::start(Kind::Ws, &["--tls-cert", &cert, "--tls-key", &key]);
+    // Nothing, half a header, and a header that promises more than comes.
+    let begun: [&[u8]; 3] = [b"", b"\x16\x03", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"];
+    let slow = begun.map(|begun| {
+        let mut stream = TcpStream::connect(place(&server)).unwrap();
+        stream.write_all(begun).unwrap();
+        stream
+    });
+    assert_eq!(send(&server, Some(&cert)).0, 0, "served beside them");
+    for stream in slow {
+        assert_eq!(read_all(stream), b"");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_said_with_the_file_before_anything_is_bound() {
     let folder = Folder::new();
     let [cert, key, _] = pair(folder.path());

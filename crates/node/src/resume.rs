@@ -315,7 +315,11 @@ mod tests {
         for (link, until) in [(3, 10), (1, 20), (2, 10), (1, 5)] {
             away.insert(LinkId(link), at(until));
         }
-        assert_eq!((away.len(), away.first()), (3, Some((at(5), LinkId(1)))), "one end a session, the newest");
+        assert_eq!(
+            (away.len(), away.first()),
+            (3, Some((at(5), LinkId(1)))),
+            "one end a session, the newest"
+        );
         for link in [1, 9, 2] {
             away.remove(LinkId(link));
         }

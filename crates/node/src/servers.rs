@@ -124,6 +124,11 @@ impl Node {
     fn server_refused(&mut self, link: LinkId, code: Code) {
         match code {
             Code::BadFrame | Code::TooLarge => self.close(link, code),
+            Code::BadSignature => {
+                self.cx.stats.objects_refused += 1;
+                self.cx.refused(link, code);
+                self.close(link, code);
+            }
             // Only routes are metered: one that is over the budget was read, and so it counts.
             Code::RateLimited => {
                 self.links.count(&mut self.cx, link);

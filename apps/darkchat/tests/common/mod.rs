@@ -7,7 +7,7 @@
 )]
 
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -383,10 +383,12 @@ pub(crate) fn heard(listener: &Program) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
-/// All that a connection gives until it is closed.
+/// All that a connection gives until it is closed, or reset.
 pub(crate) fn read_all(mut stream: TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    drop(stream.read_to_end(&mut all));
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "still open after {PATIENCE:?}");
+    }
     all
 }
 

@@ -515,6 +515,22 @@ fn many_destinations_are_split_into_frames_of_256() {
 }
 
 #[test]
+fn a_neighbour_that_passes_on_what_its_signer_did_not_sign_is_cut_off_and_one_over_its_budget_is_not() {
+    let mut world = World::new(1);
+    for (number, code, goodbye) in [
+        (1, Code::BadSignature, Some(Code::BadSignature)),
+        (2, Code::Limit, None),
+        (3, Code::Unsupported, None),
+    ] {
+        let peer = world.fake_peer(0, stranger(number));
+        let before = world.stats(0).objects_refused;
+        world.ask(peer, Received::Refused { req: 0, code, retry_ms: 0 });
+        assert_eq!(world.goodbye(peer), goodbye);
+        assert_eq!(world.stats(0).objects_refused, before + 1);
+    }
+}
+
+#[test]
 fn destinations_over_the_budget_are_refused_and_the_link_stays() {
     let mut world = World::new(1);
     let peer = world.fake_peer(0, stranger(1));

@@ -4,7 +4,7 @@
 //! 4.2, 6.2 and 10.1.
 
 use bytes::Bytes;
-use darkchat_crypto::{Fingerprints, VerifyError, verify};
+use darkchat_crypto::{Fingerprints, Verified, VerifyError, verify};
 use darkchat_node::{Check, Meter, Received, Verdict};
 use darkchat_proto::limits::{MAX_BUNDLE, SEALED_ENTRY};
 use darkchat_proto::{
@@ -114,10 +114,9 @@ impl Checker {
         };
         let wait = self.wait(verdict);
         if let Verdict::Refuse { retry_ms } = verdict
-            && self.is_droppable(&frame.kind)
+            && let Some(code) = self.over_budget(&frame.kind)
         {
-            let req = frame.req;
-            return Checked::one(Received::Refused { req, code: Code::RateLimited, retry_ms });
+            return Checked::one(Received::Refused { req: frame.req, code, retry_ms });
         }
         match self.side {
             Side::Client(user) => self.of_client(now, user, frame, held).after(wait),
@@ -125,12 +124,17 @@ impl Checker {
         }
     }
 
-    /// Over budget, of a peer only posts are dropped: the rest keeps the network together. What counts in a client's
-    /// session is refused; the rest waits, so that whatever is refused counts (5.4).
-    const fn is_droppable(&self, kind: &Kind) -> bool {
-        match self.side {
-            Side::Client(_) => kind.counts_from_client(),
-            Side::Peer => matches!(kind, Kind::Route(route) if matches!(route.head.class, Class::Channel)),
+    /// What is refused over budget, and how. Of a peer posts, and what would cost a signature check and comes again with
+    /// the next digest; the rest keeps the network together. What counts in a client's session is refused; the rest
+    /// waits, so that whatever is refused counts (5.4).
+    const fn over_budget(&self, kind: &Kind) -> Option<Code> {
+        match (self.side, kind) {
+            (Side::Client(_), kind) if kind.counts_from_client() => Some(Code::RateLimited),
+            (Side::Peer, Kind::Route(route)) if matches!(route.head.class, Class::Channel) => {
+                Some(Code::RateLimited)
+            }
+            (Side::Peer, Kind::Record(_) | Kind::Shard(_)) => Some(Code::Limit),
+            _ => None,
         }
     }
 
@@ -159,18 +163,16 @@ impl Checker {
             Kind::Route(route) => self.route(route, held, one_in),
             Kind::Record(signed) => {
                 let signed = own(signed, held);
-                let record = Signed::decode(signed.clone()).ok();
-                match record.and_then(|record| verify::record(&self.network, &record).ok()) {
-                    Some(record) => Checked::one(Received::Record { record: record.shared(), signed }),
-                    None => Checked::refused(req, Code::BadSignature),
+                match verified(&signed, |record| verify::record(&self.network, record)) {
+                    Ok(record) => Checked::one(Received::Record { record: record.shared(), signed }),
+                    Err(fault) => fault.of_neighbour(req),
                 }
             }
             Kind::Shard(signed) => {
                 let signed = own(signed, held);
-                let shard = Signed::decode(signed.clone()).ok();
-                match shard.and_then(|shard| verify::shard(&self.network, &shard).ok()) {
-                    Some(shard) => Checked::one(Received::Shard { shard, signed }),
-                    None => Checked::refused(req, Code::BadSignature),
+                match verified(&signed, |shard| verify::shard(&self.network, shard)) {
+                    Ok(shard) => Checked::one(Received::Shard { shard, signed }),
+                    Err(fault) => fault.of_neighbour(req),
                 }
             }
             kind => self.other(Frame { kind, ..frame }),
@@ -268,8 +270,7 @@ impl Checker {
                 }
             }
             Class::Shard if is_ours => {
-                let signed = Signed::decode(payload.clone()).ok();
-                shard = signed.and_then(|signed| verify::shard(&self.network, &signed).ok());
+                shard = verified(&payload, |shard| verify::shard(&self.network, shard)).ok();
                 check = if shard.is_some() { Check::Good } else { Check::Bad };
             }
             _ => {}
@@ -325,8 +326,27 @@ impl OverBudget {
     }
 }
 
-/// What is wrong with something that a client signed.
+/// Something signed, if its signer's key says so.
+fn verified<T>(
+    signed: &Bytes,
+    verify: impl FnOnce(&Signed) -> Result<Verified<T>, VerifyError>,
+) -> Result<Verified<T>, Fault> {
+    Ok(verify(&Signed::decode(signed.clone())?)?)
+}
+
+/// What is wrong with something signed.
 struct Fault(Code);
+
+impl Fault {
+    /// A neighbour verifies what it passes on (9.2), so a wrong signature is its own doing and ends the link. Something of
+    /// another form may be of a later version.
+    fn of_neighbour(self, req: u32) -> Checked {
+        match self {
+            Self(Code::BadSignature) => Checked::fatal(req, Code::BadSignature),
+            Self(_) => Checked::refused(req, Code::Unsupported),
+        }
+    }
+}
 
 impl From<DecodeError> for Fault {
     fn from(error: DecodeError) -> Self {

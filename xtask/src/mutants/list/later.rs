@@ -281,8 +281,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "a session without a link is kept for ever",
         edits: &[Edit {
             file: "crates/node/src/resume.rs",
-            text: "(self.cx.now + self.config.resume, link)",
-            by: "(self.cx.now + self.config.resume.saturating_mul(1_000), link)",
+            text: "(link, self.cx.now + self.config.resume)",
+            by: "(link, self.cx.now + self.config.resume.saturating_mul(1_000))",
         }],
         tests: &[node("resume"), node(""), RESUME],
     },
