@@ -13,7 +13,7 @@ use crate::hop::{Hop, Pace};
 use crate::queue::{Item, Owed, Queue};
 use crate::resume::{RING_AGE, Ring};
 use crate::weight::Scales;
-use crate::{DroppedFor, LinkId, Output};
+use crate::{DroppedFor, LinkId, Output, SendClass};
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -35,8 +35,10 @@ const WINDOW_PEER: usize = 256 << 10;
 /// What may wait for a client, in bytes and in frames, with what is out with the driver.
 const QUEUE_CLIENT: usize = 1 << 20;
 const QUEUE_CLIENT_FRAMES: usize = 4_096;
-/// What may wait for a peer, in bytes, with what is out with the driver.
+/// What may wait for a peer, in bytes and in frames, with what is out with the driver: the bytes in frames of 256. The
+/// smallest frames take many times their length in the lists that hold them.
 const QUEUE_PEER: usize = 8 << 20;
+const QUEUE_PEER_FRAMES: usize = 32_768;
 /// How long a frame may wait.
 pub(crate) const QUEUE_AGE: Duration = Duration::from_secs(10);
 /// What a run of frames takes in the list that holds it, in bytes: lists have up to twice the room that they need.
@@ -202,6 +204,10 @@ impl Link {
         if matches!(self.kind, LinkKind::Peer) { QUEUE_PEER } else { QUEUE_CLIENT }
     }
 
+    const fn max_frames(&self) -> usize {
+        if matches!(self.kind, LinkKind::Peer) { QUEUE_PEER_FRAMES } else { QUEUE_CLIENT_FRAMES }
+    }
+
     /// What waits here, with the driver and for the neighbour to count it, in bytes.
     fn held(&self) -> usize {
         // A fan-out to clients does not touch what stands apart.
@@ -217,35 +223,41 @@ impl Link {
 
     fn fits(&self, len: usize) -> bool {
         let frames = self.queue.frames().saturating_add(self.out.frames);
-        let few = matches!(self.kind, LinkKind::Peer) || frames < QUEUE_CLIENT_FRAMES;
+        let few = frames < self.max_frames();
         let has_room = self.held().saturating_add(len) <= self.max_bytes();
         few && has_room && (!self.is_away() || self.fits_away(len))
     }
 
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
-    /// of the neighbour. Shards never wait for these: what counts for us may stand behind one of them. `client` is the
-    /// window of a client.
-    fn has_window(&mut self, now: Time, client: usize, len: usize, waits: bool) -> bool {
-        let may_go = !waits || {
+    /// of the neighbour. `client` is the window of a client.
+    fn has_window(&mut self, now: Time, client: usize, len: usize, is_route: bool) -> bool {
+        let may_go = !is_route || {
             let hop = self.about.hop.as_deref_mut();
             hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))
         };
         may_go && (self.out.bytes == 0 || self.out.bytes.saturating_add(len) <= self.window(client))
     }
 
-    /// Whether a frame can go out at once. The window is smaller than the queue, so its bytes need no other check.
+    /// Whether a frame can go out at once. The window and what a neighbour has not counted are smaller than the queue, so
+    /// its bytes need no other check.
     fn takes_now(&mut self, now: Time, client: usize, item: &Item) -> bool {
-        self.queue.is_empty()
-            && self.has_window(now, client, item.len(), item.waits_for_counts())
+        (self.queue.is_empty() || self.goes_past(item))
+            && self.has_window(now, client, item.len(), item.is_route)
             && self.out.frames < QUEUE_CLIENT_FRAMES
             && self.is_up()
+    }
+
+    /// Whether only routes wait, which what is no route goes past: the other side may wait for our count to count ours.
+    fn goes_past(&self, item: &Item) -> bool {
+        let is_past = item.class == SendClass::Control && self.kind == LinkKind::Peer;
+        is_past && self.queue.bytes_of(SendClass::Control) == 0
     }
 
     /// Takes the next frame that waits, if it can go out now.
     fn take_next(&mut self, now: Time, client: usize) -> Option<Frames> {
         let next = self.queue.next()?;
-        let (len, waits) = (next.len(), next.waits_for_counts());
-        if self.has_window(now, client, len, waits) { self.queue.pop() } else { None }
+        let (len, is_route) = (next.len(), next.is_route);
+        if self.has_window(now, client, len, is_route) { self.queue.pop() } else { None }
     }
 
     /// Whether nothing waits, and the neighbour has counted all that it was sent.

@@ -81,11 +81,6 @@ impl Item {
         Self { weight: Some(scales.weigh(size_of::<Self>().saturating_add(self.len()))), ..self }
     }
 
-    /// Whether it may go to a neighbour only while that one counts, and not too fast.
-    pub(crate) fn waits_for_counts(&self) -> bool {
-        self.is_route && self.class != SendClass::Control
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.head.len().saturating_add(self.body.len())
     }
@@ -288,6 +283,14 @@ impl Classes {
         }
     }
 
+    const fn of(&self, class: SendClass) -> &Turns {
+        match class {
+            SendClass::Control => &self.control,
+            SendClass::Direct => &self.direct,
+            SendClass::Channel => &self.channel,
+        }
+    }
+
     fn in_order(&self) -> impl Iterator<Item = &Turns> {
         [&self.control, &self.direct, &self.channel].into_iter()
     }
@@ -339,9 +342,9 @@ impl Queue {
         self.take(|all| all.control.pop().or_else(|| all.direct.pop()).or_else(|| all.channel.pop()))
     }
 
-    /// Takes a channel frame out: the newest one of the source that has most waiting.
-    pub(crate) fn cut(&mut self) -> Option<Frames> {
-        self.take(|all| all.channel.cut())
+    /// Takes a frame of a class out: the newest one of the source that has most waiting.
+    pub(crate) fn cut(&mut self, class: SendClass) -> Option<Frames> {
+        self.take(|all| all.class(class).cut())
     }
 
     /// Takes a channel frame out that waits since `before` or longer.
@@ -386,9 +389,9 @@ impl Queue {
         self.classes.as_ref()?.channel.oldest()
     }
 
-    /// What waits in the class of channel frames, in bytes.
-    pub(crate) fn channel_bytes(&self) -> usize {
-        self.classes.as_ref().map_or(0, |all| all.channel.bytes)
+    /// What waits in a class, in bytes.
+    pub(crate) fn bytes_of(&self, class: SendClass) -> usize {
+        self.classes.as_ref().map_or(0, |all| all.of(class).bytes)
     }
 
     /// All that waits, in the order in which it would go.
@@ -396,15 +399,15 @@ impl Queue {
         std::iter::from_fn(move || self.pop()?.first().cloned())
     }
 
-    /// The bytes of channel frames that the longest source has waiting; whoever has more is cut first.
-    pub(crate) fn longest_source(&self) -> usize {
-        let longest = self.classes.as_ref().and_then(|all| all.channel.longest());
+    /// The bytes that the longest source of a class has waiting; whoever has more is cut first.
+    pub(crate) fn longest_source(&self, class: SendClass) -> usize {
+        let longest = self.classes.as_ref().and_then(|all| all.of(class).longest());
         longest.map_or(0, |(bytes, _)| bytes)
     }
 
-    /// What a source has waiting in the class of channel frames, in bytes.
-    pub(crate) fn source_bytes(&self, source: LinkId) -> usize {
-        let source = self.classes.as_ref().and_then(|all| all.channel.sources.get(&source));
+    /// What a source has waiting in a class, in bytes.
+    pub(crate) fn source_bytes(&self, class: SendClass, source: LinkId) -> usize {
+        let source = self.classes.as_ref().and_then(|all| all.of(class).sources.get(&source));
         source.map_or(0, |source| source.bytes)
     }
 }
@@ -467,10 +470,10 @@ mod tests {
             queue.push(Time::ZERO, &item(SendClass::Channel, 1, 100, mark));
         }
         queue.push(Time::ZERO, &item(SendClass::Channel, 2, 100, 9));
-        assert_eq!(queue.cut().map(|frame| mark(&frame)), Some(4));
-        assert_eq!(queue.cut().map(|frame| mark(&frame)), Some(3));
+        assert_eq!(queue.cut(SendClass::Channel).map(|frame| mark(&frame)), Some(4));
+        assert_eq!(queue.cut(SendClass::Channel).map(|frame| mark(&frame)), Some(3));
         assert_eq!(marks(&mut queue), [0, 1, 2, 9]);
-        assert!(queue.cut().is_none());
+        assert!(queue.cut(SendClass::Channel).is_none());
     }
 
     #[test]

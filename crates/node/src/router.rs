@@ -1,6 +1,6 @@
 //! Where a message goes next: the one place that fans out. Source: `docs/protocol.md`, sections 5.2, 9.6 and 13.2.
 
-use crate::queue::{Counted, Item, OURSELVES, Owed};
+use crate::queue::{Counted, Item, Owed};
 use crate::seen::Seen;
 use crate::spread::Hops;
 use crate::{Check, DroppedFor, LinkId, Node, RefusedFor, SendClass};
@@ -150,6 +150,10 @@ impl Node {
         }
         let mut dst: BTreeSet<RouterId> = head.dst.drain(..).collect();
         let ours = dst.remove(&self.identity.router());
+        // Who has it needs no copy, and whoever asks for one wants something else.
+        if dst.remove(&from) && is_message {
+            self.cx.stats.drop_new(1, DroppedFor::NoRoute);
+        }
         if check == Check::Bad {
             let copies = dst.len().saturating_add(usize::from(ours));
             self.cx.stats.drop_new(u64::try_from(copies).unwrap_or(u64::MAX), DroppedFor::BadSignature);
@@ -268,10 +272,9 @@ impl Node {
         let class = match route.head.class {
             Class::Trace | Class::TraceRep if !self.can_trace(link) => return false,
             Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
-            Class::Shard => SendClass::Control,
+            // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.
             _ => SendClass::Direct,
         };
-        let source = if class == SendClass::Control { OURSELVES } else { source };
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
         let item = Item { class, source, owed, is_route: true, ..Item::control(head, body) };

@@ -13,6 +13,7 @@ mod operator;
 mod originals;
 mod properties;
 mod reach;
+mod relays;
 mod resume;
 mod servers;
 mod slow;

@@ -265,17 +265,24 @@ impl Links {
         let target = self.max_held - self.max_held / 8;
         self.halve_rings(target);
         while self.held() > target {
-            let longest = self.table.places().map(|(_, link)| link.queue.channel_bytes()).max().unwrap_or(0);
+            let longest = self
+                .table
+                .places()
+                .map(|(_, link)| link.queue.bytes_of(SendClass::Channel))
+                .max()
+                .unwrap_or(0);
             if longest == 0 {
                 return;
             }
             let level = longest - longest.div_ceil(8);
-            let is_over = |(slot, link): (Slot, &Link)| (link.queue.channel_bytes() > level).then_some(slot);
+            let is_over = |(slot, link): (Slot, &Link)| {
+                (link.queue.bytes_of(SendClass::Channel) > level).then_some(slot)
+            };
             let over: Vec<Slot> = self.table.places().filter_map(is_over).collect();
             for slot in over {
                 self.table.change(slot, |id, link| {
-                    while link.queue.channel_bytes() > level
-                        && let Some(cut) = link.queue.cut()
+                    while link.queue.bytes_of(SendClass::Channel) > level
+                        && let Some(cut) = link.queue.cut(SendClass::Channel)
                     {
                         drop_frame(cx, id, link, &cut, DroppedFor::Memory);
                     }
@@ -304,7 +311,7 @@ fn offer_to(
         return Offer::Now;
     }
     if !link.fits(item.len()) && !make_room(cx, id, link, item) {
-        if item.class != SendClass::Channel {
+        if !may_drop(link, item.class) {
             return Offer::Full;
         }
         drop_item(cx, id, link, item, DroppedFor::QueueFull);
@@ -357,20 +364,36 @@ fn count_flushed(cx: &mut Context, link: &mut Link, bytes: usize) {
     });
 }
 
-/// Makes room in a full queue by cutting channel frames: for one that must not be dropped as many as it takes, for
-/// another channel frame only those of a source that has more waiting.
+/// Whether frames of a class may be dropped on a link: all that other servers had us pass on is, so that none of them
+/// ends a link of ours with a third.
+fn may_drop(link: &Link, class: SendClass) -> bool {
+    class == SendClass::Channel || (class == SendClass::Direct && link.kind == LinkKind::Peer)
+}
+
+/// Makes room in a full queue by cutting what gives way to this frame.
 fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool {
-    let len = item.len();
-    while !link.fits(len) {
-        let longest = link.queue.longest_source();
-        let may_cut = match item.class {
-            SendClass::Control | SendClass::Direct => longest > 0,
-            SendClass::Channel => longest > link.queue.source_bytes(item.source).saturating_add(len),
-        };
-        let Some(cut) = may_cut.then(|| link.queue.cut()).flatten() else { return false };
+    while !link.fits(item.len()) {
+        let cut = gives_way(link, item).and_then(|class| link.queue.cut(class));
+        let Some(cut) = cut else { return false };
         drop_frame(cx, id, link, &cut, DroppedFor::QueueFull);
     }
     true
+}
+
+/// The class of which a frame gives way to this one: the last that is behind its own, and of its own class only a source
+/// that has more waiting.
+fn gives_way(link: &Link, item: &Item) -> Option<SendClass> {
+    let queue = &link.queue;
+    let behind = match item.class {
+        SendClass::Control => [SendClass::Channel, SendClass::Direct].as_slice(),
+        SendClass::Direct => &[SendClass::Channel],
+        SendClass::Channel => &[],
+    };
+    let cuttable = |class: &SendClass| may_drop(link, *class) && queue.bytes_of(*class) > 0;
+    let class = item.class;
+    let own = || queue.source_bytes(class, item.source).saturating_add(item.len());
+    let is_short = || may_drop(link, class) && queue.longest_source(class) > own();
+    behind.iter().copied().find(cuttable).or_else(|| is_short().then_some(class))
 }
 
 fn drop_frame(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, why: DroppedFor) {

@@ -124,13 +124,15 @@ impl Checker {
         }
     }
 
-    /// What is refused over budget, and how. Of a peer posts, and what would cost a signature check and comes again with
-    /// the next digest; the rest keeps the network together. What counts in a client's session is refused; the rest
-    /// waits, so that whatever is refused counts (5.4).
+    /// What is refused over budget, and how. Of a peer messages, and what would cost a signature check here or where it
+    /// ends and is told again; the rest keeps the network together. What counts in a client's session is refused; the
+    /// rest waits, so that whatever is refused counts (5.4).
     const fn over_budget(&self, kind: &Kind) -> Option<Code> {
         match (self.side, kind) {
             (Side::Client(_), kind) if kind.counts_from_client() => Some(Code::RateLimited),
-            (Side::Peer, Kind::Route(route)) if matches!(route.head.class, Class::Channel) => {
+            (Side::Peer, Kind::Route(route))
+                if matches!(route.head.class, Class::Channel | Class::Dm | Class::Shard) =>
+            {
                 Some(Code::RateLimited)
             }
             (Side::Peer, Kind::Record(_) | Kind::Shard(_)) => Some(Code::Limit),

@@ -284,16 +284,17 @@ fn records_and_shards_of_a_peer_need_their_own_servers_signature_and_a_wrong_one
 }
 
 #[test]
-fn over_its_budget_a_peer_loses_posts_and_what_would_cost_a_signature_check() {
+fn over_its_budget_a_peer_loses_messages_and_what_would_cost_a_signature_check() {
     let mut checker = peer();
     for _ in 0..20_000 {
         let _ = check(&mut checker, Kind::LinkAck { received: 1 });
     }
-    let route = Route { head: head(&[HERE], Class::Channel), payload: good_deliver(1) };
-    let post = check(&mut checker, Kind::Route(route));
-    assert!(matches!(post.hand.0, Received::Refused { code: Code::RateLimited, .. }) && !post.is_fatal);
-    let route = Route { head: head(&[HERE], Class::Shard), payload: shard(&identity(4)) };
-    assert!(matches!(check(&mut checker, Kind::Route(route)).hand.0, Received::Shard { .. }));
+    let payloads = [good_deliver(1), Bytes::from_static(b"packet"), shard(&identity(4))];
+    for (class, payload) in [Class::Channel, Class::Dm, Class::Shard].into_iter().zip(payloads) {
+        let route = check(&mut checker, Kind::Route(Route { head: head(&[HERE], class), payload }));
+        let is_refused = matches!(route.hand.0, Received::Refused { code: Code::RateLimited, .. });
+        assert!(is_refused && !route.is_fatal, "{class:?}");
+    }
     for object in
         [Kind::Record(record(identity(4).server_id(), &identity(5))), Kind::Shard(shard(&identity(4)))]
     {
