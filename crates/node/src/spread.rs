@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// How long a report is waited for.
 pub(crate) const DONE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The most frames with reports owed; further ones are passed on and never reported.
-const MAX_PENDING: usize = 8_192;
+/// The most frames with reports owed to one neighbour, and the most of our own; further ones are passed on and never
+/// reported. Each has its own share: who has many lost takes nothing from the others.
+const MAX_PENDING: usize = 1_024;
 
 /// Where a frame went: for how many servers over which links, and whether some got nothing.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +44,16 @@ pub(crate) enum Asker {
     Ours(u64),
 }
 
+impl Asker {
+    /// The neighbour that asks; `None` if it is us.
+    const fn neighbour(self) -> Option<LinkId> {
+        match self {
+            Self::Neighbour(link) => Some(link),
+            Self::Ours(_) => None,
+        }
+    }
+}
+
 /// A frame whose reports are all in, or will not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Finished {
@@ -70,6 +81,8 @@ pub(crate) struct Dones {
     /// Two frames with one id may take one link, when their destinations were split before us: first in, first out.
     by_frame: BTreeMap<(RouterId, u64, LinkId), VecDeque<u64>>,
     by_time: BTreeSet<(Time, u64)>,
+    /// How many are pending for each neighbour, and for ourselves.
+    by_asker: BTreeMap<Option<LinkId>, usize>,
     next: u64,
 }
 
@@ -87,9 +100,11 @@ impl Dones {
         if hops.frames.is_empty() || hopeless {
             return Some(finished);
         }
-        if self.pending.len() >= MAX_PENDING {
+        let pending = self.by_asker.entry(asker.neighbour()).or_default();
+        if *pending >= MAX_PENDING {
             return Some(Finished { complete: false, ..finished });
         }
+        *pending = pending.saturating_add(1);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let until = now + DONE_TIMEOUT;
@@ -157,6 +172,13 @@ impl Dones {
     fn end(&mut self, number: u64) -> Option<Finished> {
         let Pending { finished, waiting, until } = self.pending.remove(&number)?;
         self.by_time.remove(&(until, number));
+        let asker = finished.asker.neighbour();
+        if let Some(pending) = self.by_asker.get_mut(&asker) {
+            *pending = pending.saturating_sub(1);
+            if *pending == 0 {
+                self.by_asker.remove(&asker);
+            }
+        }
         for (link, _) in waiting {
             let key = (finished.origin, finished.id, link);
             if let Some(numbers) = self.by_frame.get_mut(&key) {
@@ -200,6 +222,7 @@ mod tests {
         let finished = dones.report(LinkId(3), FRAME.0, FRAME.1).unwrap();
         assert_eq!((finished.complete, finished.servers), (true, 4));
         assert_eq!((dones.len(), dones.by_frame.len(), dones.by_time.len()), (0, 0, 0));
+        assert!(dones.by_asker.is_empty());
     }
 
     #[test]
@@ -226,11 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn reports_owed_are_bounded() {
+    fn reports_owed_are_bounded_for_each_neighbour_and_none_takes_the_room_of_another() {
         let mut dones = Dones::default();
         for id in 0..20_000 {
             dones.begin(Time::ZERO, upstream(), (RouterId(1), id), hops(&[(2, 1)]));
         }
         assert_eq!(dones.len(), MAX_PENDING);
+        for asker in [Asker::Ours(1), Asker::Neighbour(LinkId(3))] {
+            assert_eq!(dones.begin(Time::ZERO, asker, FRAME, hops(&[(2, 1)])), None, "{asker:?}");
+        }
+        for id in 0..20_000 {
+            dones.begin(Time::ZERO, Asker::Ours(id), (RouterId(1), id), hops(&[(2, 1)]));
+        }
+        assert_eq!(dones.len(), 2 * MAX_PENDING + 1);
+        assert_eq!(dones.expire(Time::ZERO + DONE_TIMEOUT).len(), 2 * MAX_PENDING + 1);
+        assert!(dones.by_asker.is_empty());
+        assert_eq!(dones.begin(Time::ZERO, upstream(), FRAME, hops(&[(2, 1)])), None, "there is room again");
     }
 }
