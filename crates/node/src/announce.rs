@@ -182,6 +182,8 @@ impl Node {
     /// A signature came.
     pub(crate) fn signed(&mut self, sign: SignId, sig: Signature) {
         match self.announce.signing.remove(&sign) {
+            // It would tell the others of an epoch of which they must not hear any more, or count for the one that began.
+            Some(Signing::Record(record, _)) if record.epoch != self.announce.epoch => {}
             Some(Signing::Record(record, body)) => {
                 let signed = Signed { body, sig }.encode();
                 let newest = self.map.known(self.identity.router());
@@ -327,11 +329,9 @@ impl Node {
             return self.reply(link, req, Kind::Ok(Done::default()));
         }
         for tag in waiting {
-            // Announced, but before the last server could be reached, or in vain: it is told once more.
-            if !self.joins.is_under_way(tag)
-                && let Some((shard, signed)) = self.interest.announcing(tag)
-            {
-                self.send_shard(&shard, signed, None);
+            // Announced, but before the last server could be reached, or in vain: it is told once more, in its turn.
+            if !self.joins.is_under_way(tag) {
+                self.interest.announce_again(self.cx.now, tag);
             }
         }
     }
@@ -352,6 +352,32 @@ mod tests {
     use super::*;
     use crate::{Config, Input};
     use darkchat_proto::ServerId;
+
+    #[test]
+    fn a_record_that_was_signed_after_its_epoch_introduces_nobody() {
+        let mut node = Node::new(ServerId::new([1; 32]), Config::default(), [1; 32]);
+        node.handle(Time::ZERO, Input::Wall { unix_ms: 1 });
+        let record = ServerRecord {
+            server: node.identity,
+            epoch: 1,
+            seq: 9,
+            issued_ms: 1,
+            addrs: Vec::new(),
+            flags: RecordFlags::default(),
+            neighbours: vec![RouterId(5)],
+            version: VERSION,
+            features: node.config.features,
+        };
+        for (epoch, introduced) in [(2, false), (1, true)] {
+            node.begin_epoch(epoch);
+            let request = sign::record(&node.config.network, b"");
+            let asked = SignId(node.announce.next_sign);
+            node.ask_to_sign(Signing::Record(Box::new(record.clone()), Bytes::new()), request);
+            node.handle(Time::ZERO, Input::Signed { sign: asked, signature: Signature::new([9; 64]) });
+            assert_eq!(node.announce.introduced, introduced, "epoch {epoch}");
+            assert_eq!(node.map.known(node.identity.router()).is_some(), introduced, "epoch {epoch}");
+        }
+    }
 
     #[test]
     fn a_driver_that_never_signs_does_not_fill_the_memory() {

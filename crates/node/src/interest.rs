@@ -66,9 +66,9 @@ impl Interest {
         self.own.is_announced(tag)
     }
 
-    /// The signed shard of ours that says that we want this tag, and its bytes.
-    pub(crate) fn announcing(&self, tag: Tag) -> Option<(InterestShard, Bytes)> {
-        self.own.announcing(tag)
+    /// The shard that says that we want this tag is to be sent once more, within the budget of all; nothing if none says so.
+    pub(crate) fn announce_again(&mut self, now: Time, tag: Tag) {
+        self.own.announce_again(now, tag);
     }
 
     /// The tags that we want, or let go of less than 5 s ago.

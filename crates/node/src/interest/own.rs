@@ -31,7 +31,8 @@ pub(super) struct Own {
     bits: u32,
     /// The number of tags when they were cut, or what a cut is made for at least.
     cut_for: usize,
-    /// The shards to send because their tags changed, and those that only a new cut or epoch makes necessary.
+    /// The shards to send because their tags changed, and those that are issued again without a
+    /// change: for a new cut or epoch, or because not everybody is known to have them.
     changed: Dirty,
     reissued: Dirty,
     /// Which of the two comes next: neither can hold up the other.
@@ -287,14 +288,11 @@ impl Own {
         self.issued.get(&shard).is_some_and(|issued| issued.tags.binary_search(&tag).is_ok())
     }
 
-    pub(super) fn announcing(&self, tag: Tag) -> Option<(InterestShard, Bytes)> {
-        let shard = InterestShard::of_tag(tag, self.bits);
-        let issued = self.issued.get(&shard)?;
-        issued.tags.binary_search(&tag).ok()?;
-        let (seq, tags) = (issued.seq, issued.tags.clone());
-        let shard =
-            InterestShard { server: self.server, epoch: self.epoch, seq, bits: self.bits, shard, tags };
-        Some((shard, issued.signed.clone()))
+    pub(super) fn announce_again(&mut self, now: Time, tag: Tag) {
+        if self.is_announced(tag) {
+            self.reissued.push(InterestShard::of_tag(tag, self.bits));
+            self.ready.get_or_insert(now + COLLECT);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

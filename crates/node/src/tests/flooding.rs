@@ -46,11 +46,12 @@ fn flood(
 ) -> Vec<Vec<InterestShard>> {
     let mut told = Vec::new();
     for number in 0..2 * TIMES / AT_ONCE {
+        let req = u32::try_from(number).unwrap() + 1;
         world.give(
             client.at,
             Input::Frame {
                 link: client.link,
-                frame: Received::Other(Frame { req: 7, ..Frame::from(ask(number)) }),
+                frame: Received::Other(Frame { req, ..Frame::from(ask(number)) }),
             },
         );
         world.run_for(LINE_RATE);
@@ -109,4 +110,26 @@ fn e9_a_client_that_joins_and_leaves_a_hundred_thousand_channels_is_limited_and_
     world.say(innocent, "lobby", "still here");
     world.run_for(secs(1));
     assert!(world.heard(listener).contains(&"still here".to_owned()));
+}
+
+/// A server that never reports what came to it lets nobody make us tell the others faster than that.
+#[test]
+fn joins_that_are_repeated_and_wait_for_a_silent_server_are_told_no_faster() {
+    const CHANNELS: u64 = 500;
+    let mut world = World::new(1);
+    let neighbour = world.fake_peer(0, stranger(1));
+    world.ask(neighbour, record_of(stranger(1), 5, 1, &[server(0)]));
+    let client = world.client(0, 3);
+    for number in 0..CHANNELS {
+        world.join(client, &number.to_string());
+    }
+    world.run_for(secs(20));
+    world.ask(neighbour, Received::Other(Frame::from(Kind::Pong { nonce: 0, acked: 0 })));
+    world.take_inbox(neighbour);
+    let told = flood(&mut world, client, neighbour, |number| {
+        let channels = vec![channel(&(number * 8 % CHANNELS).to_string())];
+        Kind::Join { channels, wait_spread: true }
+    });
+    assert_paced(&told);
+    assert!(told.iter().flatten().count() > 0, "they are told again at all");
 }

@@ -92,7 +92,7 @@ fn a_join_after_another_server_came_is_told_once_more() {
     let bob = world.client(0, 2);
     world.take_inbox(quick);
     world.ask(bob, super::world::join(6, "lobby", true));
-    world.run_for(ms(20));
+    world.run_for(ms(120));
     let told = world.inbox(quick).iter().find_map(|frame| match &frame.kind {
         Kind::Route(route) if route.head.class == Class::Shard => Some((route.head.origin, route.head.id)),
         _ => None,
