@@ -1,5 +1,6 @@
 //! One hop between two servers, made sure of: both count routes, and the sender keeps what was not counted yet (9.6).
 
+use crate::frames::Frames;
 use crate::limits::{Bucket, PeerBudgets, Rate};
 use crate::queue::Item;
 use darkchat_proto::limits::MAX_FRAME;
@@ -68,8 +69,15 @@ pub(crate) struct Miscounted;
 /// A frame that is out and not counted yet.
 #[derive(Debug)]
 struct Kept {
-    item: Item,
+    /// The one that the driver has as well: it takes no more of the memory than that.
+    frame: Frames,
     flushed: Option<Time>,
+}
+
+impl Kept {
+    fn len(&self) -> usize {
+        self.frame.bytes()
+    }
 }
 
 /// Both directions of a peer link.
@@ -169,13 +177,14 @@ impl Hop {
     }
 
     /// A route goes out.
-    pub(crate) fn keep(&mut self, now: Time, item: Item) {
+    pub(crate) fn keep(&mut self, now: Time, frame: Frames) {
         if self.kept.is_empty() {
             self.progress = now;
         }
         self.put_out = self.put_out.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(item.len());
-        self.kept.push_back(Kept { item, flushed: None });
+        let kept = Kept { frame, flushed: None };
+        self.bytes = self.bytes.saturating_add(kept.len());
+        self.kept.push_back(kept);
     }
 
     /// The oldest route that is out with the driver left for the network. The other side may have counted it already.
@@ -183,13 +192,13 @@ impl Hop {
         let place = self.flushed.checked_sub(self.counted).and_then(|place| usize::try_from(place).ok());
         if let Some(kept) = place.and_then(|place| self.kept.get_mut(place)) {
             kept.flushed = Some(now);
-            self.flushed_bytes = self.flushed_bytes.saturating_add(kept.item.len());
+            self.flushed_bytes = self.flushed_bytes.saturating_add(kept.len());
         }
         self.flushed = self.flushed.saturating_add(1);
     }
 
     /// The other side has counted so many routes since the link came up: they are kept no longer.
-    pub(crate) fn count(&mut self, now: Time, received: u64) -> Result<Vec<Item>, Miscounted> {
+    pub(crate) fn count(&mut self, now: Time, received: u64) -> Result<Vec<Frames>, Miscounted> {
         if received > self.put_out {
             return Err(Miscounted);
         }
@@ -203,11 +212,11 @@ impl Hop {
         for kept in &done {
             self.forget(kept);
         }
-        Ok(done.into_iter().map(|kept| kept.item).collect())
+        Ok(done.into_iter().map(|kept| kept.frame).collect())
     }
 
     fn forget(&mut self, kept: &Kept) {
-        let len = kept.item.len();
+        let len = kept.len();
         self.bytes = self.bytes.saturating_sub(len);
         if kept.flushed.is_some() {
             self.flushed_bytes = self.flushed_bytes.saturating_sub(len);
@@ -218,7 +227,7 @@ impl Hop {
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Item> + use<> {
         (self.bytes, self.flushed_bytes) = (0, 0);
         self.counted = self.put_out;
-        std::mem::take(&mut self.kept).into_iter().map(|kept| kept.item)
+        std::mem::take(&mut self.kept).into_iter().filter_map(|kept| kept.frame.first().cloned())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -288,8 +297,8 @@ mod tests {
         Hop::new(Time::ZERO, Pace::new(&Announced::default(), &PeerBudgets::of(Profile::Trusted)))
     }
 
-    fn route(len: usize) -> Item {
-        Item { is_route: true, ..Item::control(Bytes::new(), Bytes::from(vec![0; len])) }
+    fn route(len: usize) -> Frames {
+        Frames::one(Item { is_route: true, ..Item::control(Bytes::new(), Bytes::from(vec![0; len])) })
     }
 
     #[test]
@@ -312,12 +321,12 @@ mod tests {
         }
         (0..3).for_each(|_| hop.flush(Time::ZERO));
         assert_eq!(hop.held(), 6);
-        let lens = |items: Vec<Item>| items.iter().map(Item::len).collect::<Vec<_>>();
+        let lens = |frames: Vec<Frames>| frames.iter().map(Frames::bytes).collect::<Vec<_>>();
         assert_eq!(hop.count(Time::ZERO, 2).map(lens), Ok(vec![1, 2]));
         assert_eq!(hop.count(Time::ZERO, 1).map(lens), Ok(vec![]), "an older count says nothing new");
         assert_eq!(hop.count(Time::ZERO, 5).map(lens), Err(Miscounted));
         assert_eq!(hop.held(), 3);
-        assert_eq!(lens(hop.take().collect()), [3, 4]);
+        assert_eq!(hop.take().map(|item| item.len()).collect::<Vec<_>>(), [3, 4]);
         assert_eq!((hop.held(), hop.bytes, hop.is_empty()), (0, 0, true));
     }
 

@@ -338,13 +338,15 @@ pub(crate) struct Links {
     deadlines: BTreeSet<(Time, LinkId)>,
     /// What all may hold together, in bytes.
     max_held: usize,
+    /// What they may hold where they held too much and there was nothing to take; else 0.
+    spared: usize,
 }
 
 impl Links {
     pub(crate) fn new(memory_budget: usize) -> Self {
         let max_held = memory_budget / QUEUES_SHARE;
         let (table, batches, scales) = (Table::new(), Batches::default(), Scales::default());
-        Self { table, batches, scales, deadlines: BTreeSet::new(), max_held }
+        Self { table, batches, scales, deadlines: BTreeSet::new(), max_held, spared: 0 }
     }
 
     /// Takes a link in; `None` if the id is taken, which a driver must not do.
@@ -657,6 +659,53 @@ mod tests {
             assert_eq!(links.flushed(&mut cx, *id, 30_000), Verdict::Fine);
         }
         assert_eq!((links.window(), out(&links)), (WINDOW_CLIENT, vec![0; 200]));
+    }
+
+    /// Sends so many frames of a class to a link, each of a thousand bytes.
+    fn fill(links: &mut Links, cx: &mut Context, id: u64, class: SendClass, frames: usize) -> usize {
+        let item = Item { class, owed: Owed::Session, ..Item::control(Bytes::new(), vec![7; 1_000].into()) };
+        let took = (0..frames).filter(|_| {
+            cx.stats.owe(1);
+            links.send_item(cx, LinkId(id), item.clone()) == Outcome::Taken
+        });
+        took.count()
+    }
+
+    #[test]
+    fn who_does_not_read_what_must_not_be_dropped_is_given_up_before_others_lose_anything() {
+        let (mut links, mut cx) = (Links::new(16 << 20), Context::new([1; 32]));
+        for id in 0..20 {
+            links.open(Time::ZERO, LinkId(id), new());
+        }
+        assert_eq!(fill(&mut links, &mut cx, 0, SendClass::Channel, 200), 200);
+        for id in 1..20 {
+            assert_eq!(fill(&mut links, &mut cx, id, SendClass::Direct, 800), 800, "{id}");
+            assert!(links.sizes().0 <= 4 << 20, "{}", links.sizes().0);
+        }
+        assert!(cx.stats.closes() && !cx.stats.dropped.contains_key(&DroppedFor::Memory), "{:?}", cx.stats);
+        let at = Time::ZERO + Duration::from_millis(1);
+        let due: Vec<LinkId> = std::iter::from_fn(|| links.pop_due(at)).collect();
+        assert!((12..19).contains(&due.len()) && !due.contains(&LinkId(0)), "{due:?}");
+        cx.now = at;
+        assert!(due.iter().all(|id| links.wake(&mut cx, *id) == Verdict::Close(Code::SlowConsumer)));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_is_not_looked_for_with_every_frame() {
+        let (mut links, mut cx) = (Links::new(1 << 20), Context::new([1; 32]));
+        for id in 0..100 {
+            links.open(Time::ZERO, LinkId(id), new());
+            assert_eq!(fill(&mut links, &mut cx, id, SendClass::Direct, 8), 8);
+        }
+        let (held, spared) = (links.sizes().0, links.spared);
+        assert!(held > links.max_held && held <= spared && spared <= held + links.max_held / 16 + 2_000);
+        assert_eq!(fill(&mut links, &mut cx, 0, SendClass::Channel, 10), 10, "others go on meanwhile");
+        // What was put out is with the driver.
+        cx.out.clear();
+        for id in 0..100 {
+            assert_eq!(links.flushed(&mut cx, LinkId(id), 20_000), Verdict::Fine);
+        }
+        assert!(links.sizes().0 < links.max_held);
     }
 
     #[test]

@@ -266,7 +266,7 @@ pub struct Sizes {
     /// Sessions in channels, counted once a channel.
     pub memberships: usize,
     /// The bytes in all send queues, with the driver, and not counted by the next hop yet; a frame that several links hold
-    /// counts once.
+    /// counts once. A route is another frame for each neighbour that gets it.
     pub queued_bytes: usize,
     /// The bytes of the longest of them.
     pub longest_queue: usize,

@@ -1,14 +1,22 @@
 //! Sending: one output for many links, queues behind windows, and what happens when one is full.
 
-use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict};
+use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict, WINDOW_CLIENT};
 use crate::context::Context;
 use crate::frames::Frames;
 use crate::hop::{Hop, Miscounted};
 use crate::queue::{Counted, Item, Owed};
+use crate::resume::Ring;
 use crate::session::MAX_CHANNELS;
 use crate::{DroppedFor, Event, LinkId, SendClass};
 use darkchat_proto::{Code, Frame, Kind, Notice, Time};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// What may wait for every client without being dropped, whatever the memory holds, in bytes: as much as is out with the
+/// driver. Whoever reads has no more waiting, and whoever does not is cut off after ten seconds anyway.
+const SPARED_CLIENT: usize = WINDOW_CLIENT;
+/// The link of a client that is given up ends right after what made it necessary.
+const GIVEN_UP: Duration = Duration::from_millis(1);
 
 /// Who gets a post: the ids as an output names them, and where the links stand.
 #[derive(Debug, Clone)]
@@ -116,7 +124,9 @@ impl Links {
     ) -> Offer {
         let offered = self.table.change(slot, |id, link| {
             let offer = offer_to(cx, window, id, link, frame, item);
-            (offer, link.wake > ages)
+            // A neighbour's turn may come long before what waits is too old.
+            let has_turn = link.kind == LinkKind::Peer && offer == Offer::Waits;
+            (offer, link.wake > ages || has_turn)
         });
         let Some((offer, sleeps)) = offered else {
             cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
@@ -178,14 +188,16 @@ impl Links {
         else {
             return Verdict::Fine;
         };
-        self.go_on(cx, id, slot, |cx, link| {
+        let verdict = self.go_on(cx, id, slot, |cx, link| {
             let counted = link.about.hop.as_mut().map(|hop| hop.count(cx.now, received));
             match counted.unwrap_or_else(|| Ok(Vec::new())) {
-                Ok(items) => items.iter().for_each(|item| cx.stats.done(item.owed)),
+                Ok(frames) => frames.iter().flat_map(Frames::items).for_each(|item| cx.stats.done(item.owed)),
                 Err(Miscounted) => return Verdict::Close(Code::BadFrame),
             }
             Verdict::Fine
-        })
+        });
+        self.arm(slot);
+        verdict
     }
 
     /// A route of a neighbour was dealt with: counts it, and tells the count if many were counted.
@@ -254,42 +266,83 @@ impl Links {
         });
     }
 
-    /// Cuts the longest queues when all together are over their share of the memory.
+    /// Makes those give way who take most of the memory, when all together are over their share of it.
     ///
-    /// It cuts an eighth more than it must, so that looking for the longest is rare. Those that are about as long are cut
-    /// together, by an eighth at a time: what they share is given back when the last one lets go of it.
+    /// It makes an eighth more room than it must, so that looking for them is rare; and where there was nothing more to
+    /// take, it looks again only when as much has come as makes a sixteenth of all.
     fn keep_within_memory(&mut self, cx: &mut Context) {
-        if self.held() <= self.max_held {
+        if self.held() <= self.max_held.max(self.spared) {
             return;
         }
         let target = self.max_held - self.max_held / 8;
         self.halve_rings(target);
         while self.held() > target {
-            let longest = self
-                .table
-                .places()
-                .map(|(_, link)| link.queue.bytes_of(SendClass::Channel))
-                .max()
-                .unwrap_or(0);
-            if longest == 0 {
-                return;
+            let most =
+                |of: fn(&Link) -> usize| self.table.places().map(|(_, link)| of(link)).max().unwrap_or(0);
+            let (longest, heaviest) = (most(cuttable), most(uncuttable));
+            if longest.max(heaviest) == 0 {
+                break;
             }
-            let level = longest - longest.div_ceil(8);
-            let is_over = |(slot, link): (Slot, &Link)| {
-                (link.queue.bytes_of(SendClass::Channel) > level).then_some(slot)
-            };
-            let over: Vec<Slot> = self.table.places().filter_map(is_over).collect();
-            for slot in over {
-                self.table.change(slot, |id, link| {
-                    while link.queue.bytes_of(SendClass::Channel) > level
-                        && let Some(cut) = link.queue.cut(SendClass::Channel)
-                    {
-                        drop_frame(cx, id, link, &cut, DroppedFor::Memory);
-                    }
-                });
+            if heaviest >= longest {
+                self.give_up(cx, heaviest - heaviest.div_ceil(8), target);
+            } else {
+                self.cut(cx, longest - longest.div_ceil(8));
             }
         }
+        let held = self.held();
+        self.spared = if held > target { held.saturating_add(self.max_held / 16) } else { 0 };
     }
+
+    /// Cuts the queues in which more than `level` bytes may be dropped down to it. Those that are about as long are cut
+    /// together, by an eighth at a time: what they share is given back when the last one lets go of it.
+    fn cut(&mut self, cx: &mut Context, level: usize) {
+        for slot in self.over(level, cuttable) {
+            self.table.change(slot, |id, link| {
+                while cuttable(link) > level
+                    && let Some(cut) =
+                        link.queue.cut(SendClass::Channel).or_else(|| link.queue.cut(SendClass::Direct))
+                {
+                    drop_frame(cx, id, link, &cut, DroppedFor::Memory);
+                }
+            });
+        }
+    }
+
+    /// Gives up the clients for which more than `level` bytes wait that must not be dropped: they do not read.
+    /// No more of them than it takes to come down to the target.
+    fn give_up(&mut self, cx: &mut Context, level: usize, target: usize) {
+        for slot in self.over(level, uncuttable) {
+            if self.held() <= target {
+                return;
+            }
+            self.table.change(slot, |_, link| {
+                let waiting = std::mem::take(&mut link.queue).into_items().map(|item| item.owed.copies());
+                cx.stats.give_up(waiting.sum(), DroppedFor::SlowConsumer);
+                link.ring = Ring::default();
+                link.about.finish = Some((Code::SlowConsumer, cx.now + GIVEN_UP));
+            });
+            self.arm(slot);
+        }
+    }
+
+    fn over(&self, level: usize, of: fn(&Link) -> usize) -> Vec<Slot> {
+        self.table.places().filter(|(_, link)| of(link) > level).map(|(slot, _)| slot).collect()
+    }
+}
+
+/// What may be dropped of what waits for a link, in bytes.
+fn cuttable(link: &Link) -> usize {
+    let of = |class| if may_drop(link, class) { link.queue.bytes_of(class) } else { 0 };
+    of(SendClass::Channel).saturating_add(of(SendClass::Direct))
+}
+
+/// What waits for a client and must not be dropped while its link lives, in bytes, if it is more than may wait for each.
+fn uncuttable(link: &Link) -> usize {
+    if link.kind != LinkKind::Client {
+        return 0;
+    }
+    let bytes = link.queue.bytes().saturating_sub(cuttable(link));
+    if bytes > SPARED_CLIENT { bytes } else { 0 }
 }
 
 /// Sends a frame to a link, lets it wait there, or drops it.
@@ -337,7 +390,7 @@ fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
         hop.spend(now, bytes);
         if item.is_route {
             (owed, is_route) = (Owed::Nothing, true);
-            hop.keep(now, item.clone());
+            hop.keep(now, frame.clone());
         }
     }
     link.out.push(Sent { at: now, bytes, frames: 1, owed, is_route });

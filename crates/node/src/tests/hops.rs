@@ -225,6 +225,24 @@ fn a_neighbour_is_not_sent_more_than_it_takes_and_the_rest_waits_its_turn() {
     assert_eq!((world.stats(0).forwarded, world.stats(0).dropped_total()), (20_000, 0));
 }
 
+/// A long answer, as to a `Pull`, takes the whole pace of a neighbour and waits for nothing itself.
+#[test]
+fn what_waits_for_its_turn_goes_when_that_comes_though_nothing_else_happens() {
+    let mut world = World::new(1);
+    let (source, peer) = (world.fake_peer(0, stranger(2)), world.fake_peer(0, stranger(1)));
+    for nonce in 0..18_400 {
+        let ping = Received::Other(Frame::from(Kind::Ping { nonce, acked: 0 }));
+        world.give(0, Input::Frame { link: peer.link, frame: ping });
+    }
+    world.run_for(ms(1));
+    world.take_inbox(peer);
+    let frame = text_route(&world, &[stranger(1)], 9, "in its turn");
+    world.give(0, Input::Frame { link: source.link, frame });
+    assert_eq!(routes(world.inbox(peer)).len(), 0, "the pace is spent");
+    world.run_for(ms(300));
+    assert_eq!(routes(world.inbox(peer)).len(), 1);
+}
+
 #[test]
 fn a_server_without_a_second_way_gets_what_was_sent_while_it_was_gone_for_seconds() {
     let mut world = World::line(2);
