@@ -29,6 +29,8 @@ pub(crate) struct Host {
     /// The links that its node knows, and their connections and ends.
     pub(crate) links: BTreeMap<LinkId, (usize, usize)>,
     pub(crate) next_link: u64,
+    /// Those that its node dialled and that have not been welcomed.
+    pub(crate) unwelcomed: BTreeSet<LinkId>,
     /// What clients have asked to join, by link: nothing of other channels may be sent to them.
     pub(crate) asked: BTreeMap<LinkId, BTreeSet<ChannelId>>,
     /// The same of lost links, by client, for the link that goes on.

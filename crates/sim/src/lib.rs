@@ -24,11 +24,13 @@
 
 mod actors;
 mod ask;
+mod before_up;
 mod check;
 mod direct;
 mod faults;
 mod hostile;
 pub mod mesh;
+mod mix;
 mod net;
 mod people;
 mod rng;

@@ -31,6 +31,7 @@ impl World {
             life: 0,
             links: BTreeMap::new(),
             next_link: 0,
+            unwelcomed: BTreeSet::new(),
             asked: BTreeMap::new(),
             asked_before: BTreeMap::new(),
             timer: None,
@@ -89,6 +90,7 @@ impl World {
         host.life += 1;
         host.timer = None;
         host.dialling.clear();
+        host.unwelcomed.clear();
         host.chosen.clear();
         host.proven.clear();
         host.node = Some(Box::new(Node::new(host.id(), host.config.clone(), seed)));

@@ -26,12 +26,16 @@ impl World {
         self.note_dialled(server, &input);
         let Some(mut node) = self.hosts[server].node.take() else { return };
         let (cause, closed) = (Cause::of(&input), closed_link(&input));
+        let before = self.before_up(server, &mut node, &input);
         node.handle(self.now, input);
         let mut sends = 0;
         while let Some(wish) = node.poll() {
             sends += self.carry_out(server, wish, closed);
         }
         self.check_node(server, &node, cause, sends);
+        if let Some(before) = before {
+            self.check_before_up(server, &mut node, &before, sends);
+        }
         let deadline = node.poll_timeout();
         self.hosts[server].node = Some(node);
         self.server_deadline(server, deadline);

@@ -1,16 +1,13 @@
 //! What happened in a world: a hash over all of it, and the end of it in words.
 
 use crate::Who;
+use crate::mix::Mix;
 use darkchat_proto::Time;
-use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::fmt;
 
 /// How many steps are kept in words.
 const KEPT: usize = 120;
-
-/// How many bytes are hashed at once.
-const HASH_AT_ONCE: usize = 16 << 10;
 
 /// One step, for people.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +41,7 @@ impl fmt::Display for Step {
 /// The trace of a run.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    hash: Sha256,
-    /// Hashed when there is enough of it, because many small pieces cost more.
-    unhashed: Vec<u8>,
+    hash: Mix,
     steps: u64,
     last: VecDeque<Step>,
     aloud: bool,
@@ -54,13 +49,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self {
-            hash: Sha256::new(),
-            unhashed: Vec::new(),
-            steps: 0,
-            last: VecDeque::with_capacity(KEPT),
-            aloud: false,
-        }
+        Self { hash: Mix::new(), steps: 0, last: VecDeque::with_capacity(KEPT), aloud: false }
     }
 
     /// Prints every step from now on.
@@ -72,12 +61,9 @@ impl Trace {
     pub(crate) fn step(&mut self, at: Time, who: Who, what: &'static str, link: Option<usize>, bytes: &[u8]) {
         self.steps += 1;
         let at_ns = u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX);
-        for part in [&at_ns.to_le_bytes()[..], &who.tag(), what.as_bytes(), bytes] {
-            self.unhashed.extend_from_slice(part);
-        }
-        if self.unhashed.len() > HASH_AT_ONCE {
-            self.hash.update(&self.unhashed);
-            self.unhashed.clear();
+        self.hash.number(at_ns);
+        for part in [&who.tag(), what.as_bytes(), bytes] {
+            self.hash.bytes(part);
         }
         let step = Step { at, who, what, link, bytes: bytes.len() };
         if self.aloud {
@@ -93,8 +79,8 @@ impl Trace {
         self.steps
     }
 
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        self.hash.clone().chain_update(&self.unhashed).finalize().into()
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash.hash()
     }
 
     pub(crate) fn last(&self) -> impl Iterator<Item = &Step> {

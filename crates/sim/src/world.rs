@@ -209,7 +209,7 @@ impl World {
 
     /// The hash over everything that happened: equal for equal runs.
     #[must_use]
-    pub fn trace_hash(&self) -> [u8; 32] {
+    pub const fn trace_hash(&self) -> u64 {
         self.trace.hash()
     }
 

@@ -32,6 +32,35 @@ fn one_known_address_is_enough_for_twelve_servers_to_become_a_mesh() {
 }
 
 #[test]
+fn a_link_changes_nothing_before_its_dialler_is_welcomed() {
+    let mut world = World::new(16);
+    let [a, b, c] = world.line();
+    let (ann, cid) = (world.add_client(a), world.add_client(c));
+    world.join(ann, "lobby");
+    world.join(cid, "lobby");
+    world.run_for(secs(3));
+    let hops = |world: &mut World, from: Server, to: Server| {
+        let id = world.id(to);
+        let map = world.map(from).unwrap();
+        map.servers.iter().find(|row| row.server == id).map(|row| (row.hops, row.neighbours))
+    };
+    let before = world.heard_before_up();
+    assert_eq!(hops(&mut world, a, c), Some((Some(2), 1)));
+    // The handshake is complete for the one that dialled, and the other process is stopped before it says a word.
+    world.link(a, c);
+    world.pause(c, secs(3));
+    world.run_for(secs(2));
+    assert_eq!(world.heard_before_up(), before + 1, "the node heard of its link");
+    for from in [a, b] {
+        assert_eq!(hops(&mut world, from, a), Some((Some(u32::from(from == b)), 1)));
+    }
+    assert_eq!(hops(&mut world, a, c), Some((Some(2), 1)));
+    world.run_for(secs(4));
+    assert_eq!(hops(&mut world, a, c), Some((Some(1), 2)), "welcomed, and seen by all");
+    assert_eq!(hops(&mut world, b, a), Some((Some(1), 2)));
+}
+
+#[test]
 fn public_servers_mesh_at_the_pace_that_protects_strangers() {
     let mut world = World::new(11);
     let servers: Vec<Server> = (0..12).map(|_| world.add_public_server()).collect();

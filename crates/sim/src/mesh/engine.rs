@@ -2,9 +2,9 @@
 
 use super::host::{End, Host, Item, NEVER};
 use super::link;
-use super::trace::Trace;
 use super::traffic::Traffic;
 use super::world::{Form, Mesh};
+use crate::mix::Mix;
 use crate::rng::Rng;
 use darkchat_crypto::Authenticated;
 use darkchat_node::{
@@ -96,7 +96,7 @@ pub(super) struct Engine {
     by_addr: BTreeMap<Addr, usize>,
     /// The first server of the second half while the halves are apart, and the one that can be dialled all the same.
     pub(super) split: Option<(usize, Option<usize>)>,
-    pub(super) trace: Trace,
+    pub(super) trace: Mix,
     records: link::Records,
     pub(super) traffic: Traffic,
     pub(super) newest: BTreeMap<RouterId, Newest>,
@@ -127,7 +127,7 @@ impl Engine {
             ends: Vec::new(),
             by_addr,
             split: None,
-            trace: Trace::new(),
+            trace: Mix::new(),
             records: link::Records::default(),
             traffic: Traffic::default(),
             newest: BTreeMap::new(),
@@ -484,7 +484,7 @@ impl Engine {
                     *self.frames.entry("record").or_default() += 1;
                     return node.handle(now, Input::Frame { link, frame });
                 }
-                let hash = Trace::of(&body);
+                let hash = Mix::of(&body);
                 self.trace.number(hash);
                 let Ok(frame) = Frame::decode(link::join(&head, &body)) else {
                     let frame =

@@ -16,7 +16,6 @@ mod judge;
 mod link;
 mod report;
 mod script;
-mod trace;
 mod traffic;
 mod world;
 

@@ -296,6 +296,17 @@ pub(super) const LATER: &[Mutant] = &[
         }],
         tests: &[client("resum"), client(""), RESUME],
     },
+    // ---- links (protocol 3.5 and 9.5)
+    Mutant {
+        number: 85,
+        name: "a dialled server is a neighbour before it says so",
+        edits: &[Edit {
+            file: "crates/node/src/links.rs",
+            text: "        self.peers.insert(link, peer);\n        if aim.is_none() {",
+            by: "        self.peers.insert(link, peer);\n        self.map.link_up(&server);\n        if aim.is_none() {",
+        }],
+        tests: &[node("tests::servers"), NEIGHBOURS],
+    },
     // ---- a server's first records and its interest (protocol 9.2 and 9.4)
     Mutant {
         number: 80,
