@@ -230,6 +230,7 @@ impl Link {
 
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
     /// of the neighbour. `client` is the window of a client.
+    #[inline]
     fn has_window(&mut self, now: Time, client: usize, len: usize, is_route: bool) -> bool {
         let may_go = !is_route || {
             let hop = self.about.hop.as_deref_mut();
@@ -240,6 +241,7 @@ impl Link {
 
     /// Whether a frame can go out at once. The window and what a neighbour has not counted are smaller than the queue, so
     /// its bytes need no other check.
+    #[inline]
     fn takes_now(&mut self, now: Time, client: usize, item: &Item) -> bool {
         (self.queue.is_empty() || self.goes_past(item))
             && self.has_window(now, client, item.len(), item.is_route)
@@ -248,6 +250,7 @@ impl Link {
     }
 
     /// Whether only routes wait, which what is no route goes past: the other side may wait for our count to count ours.
+    #[inline(never)]
     fn goes_past(&self, item: &Item) -> bool {
         let is_past = item.class == SendClass::Control && self.kind == LinkKind::Peer;
         is_past && self.queue.bytes_of(SendClass::Control) == 0

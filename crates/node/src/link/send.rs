@@ -125,7 +125,7 @@ impl Links {
         let offered = self.table.change(slot, |id, link| {
             let offer = offer_to(cx, window, id, link, frame, item);
             // A neighbour's turn may come long before what waits is too old.
-            let has_turn = link.kind == LinkKind::Peer && offer == Offer::Waits;
+            let has_turn = offer == Offer::Waits && link.kind == LinkKind::Peer;
             (offer, link.wake > ages || has_turn)
         });
         let Some((offer, sleeps)) = offered else {
@@ -271,9 +271,14 @@ impl Links {
     /// It makes an eighth more room than it must, so that looking for them is rare; and where there was nothing more to
     /// take, it looks again only when as much has come as makes a sixteenth of all.
     fn keep_within_memory(&mut self, cx: &mut Context) {
-        if self.held() <= self.max_held.max(self.spared) {
-            return;
+        if self.held() > self.max_held.max(self.spared) {
+            self.make_memory(cx);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_memory(&mut self, cx: &mut Context) {
         let target = self.max_held - self.max_held / 8;
         self.halve_rings(target);
         while self.held() > target {
@@ -346,6 +351,7 @@ fn uncuttable(link: &Link) -> usize {
 }
 
 /// Sends a frame to a link, lets it wait there, or drops it.
+#[inline]
 fn offer_to(
     cx: &mut Context,
     window: usize,
@@ -363,6 +369,14 @@ fn offer_to(
         put_out(now, link, frame, item);
         return Offer::Now;
     }
+    wait_or_drop(cx, id, link, frame, item)
+}
+
+/// Lets a frame wait that cannot go now, or drops it. It stands apart from what each delivery does.
+#[cold]
+#[inline(never)]
+fn wait_or_drop(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, item: &Item) -> Offer {
+    let now = cx.now;
     if !link.fits(item.len()) && !make_room(cx, id, link, item) {
         if !may_drop(link, item.class) {
             return Offer::Full;
@@ -376,25 +390,31 @@ fn offer_to(
 }
 
 /// Counts a frame as being out with the driver, and keeps it where its session can be resumed.
+#[inline]
 fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
     let bytes = item.len();
     if link.out.bytes == 0 {
         link.last_progress = now;
     }
     link.last_sent = now;
-    let (mut owed, mut is_route) = (item.owed, false);
     // Only for a neighbour: a fan-out to clients does not touch what stands apart.
-    if link.kind == LinkKind::Peer
-        && let Some(hop) = &mut link.about.hop
-    {
-        hop.spend(now, bytes);
-        if item.is_route {
-            (owed, is_route) = (Owed::Nothing, true);
-            hop.keep(now, frame.clone());
-        }
-    }
+    let (owed, is_route) =
+        if link.kind == LinkKind::Peer { spend(now, link, frame, item) } else { (item.owed, false) };
     link.out.push(Sent { at: now, bytes, frames: 1, owed, is_route });
     link.ring.put_out(now, frame, item);
+}
+
+/// Counts a frame against the pace of a neighbour, and keeps a route until it is counted. What is then left to be counted
+/// when it has left, and whether it is a route.
+#[inline(never)]
+fn spend(now: Time, link: &mut Link, frame: &Frames, item: &Item) -> (Owed, bool) {
+    let Some(hop) = &mut link.about.hop else { return (item.owed, false) };
+    hop.spend(now, item.len());
+    if !item.is_route {
+        return (item.owed, false);
+    }
+    hop.keep(now, frame.clone());
+    (Owed::Nothing, true)
 }
 
 /// Puts out what the window has room for.
