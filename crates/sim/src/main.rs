@@ -183,3 +183,14 @@ impl Drop for Replay<'_> {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn all_flags_go_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// One run of many servers. Times are virtual; shares are fractions of 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
+// The command that takes these has the same name, and a group of its own.
+#[group(skip)]
 #[expect(clippy::exhaustive_structs, reason = "plain choices, made with `..Mesh::default()`")]
 pub struct Mesh {
     /// How many servers there are.
