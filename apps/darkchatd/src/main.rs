@@ -13,6 +13,7 @@ mod show;
 mod signals;
 mod site;
 mod start;
+mod terminal;
 mod tls;
 mod web;
 
@@ -29,17 +30,16 @@ const NOT_BOUND: u8 = 3;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Command::Id { action, options }) => {
-            id::run(&action.unwrap_or(IdAction::Show), &options).and_then(|line| print(&format!("{line}\n")))
-        }
+        Some(Command::Id { action, options }) => id::run(&action.unwrap_or(IdAction::Show), &options)
+            .and_then(|line| printed(&format!("{line}\n"))),
         Some(Command::Tls { action: TlsAction::SelfSigned(wanted) }) => {
-            tls::self_signed(&wanted).and_then(|lines| print(&lines))
+            tls::self_signed(&wanted).and_then(|lines| printed(&lines))
         }
-        None if cli.run.print_limits => print(&limits::lines(start::profile(&cli.run))),
+        None if cli.run.print_limits => printed(&limits::lines(start::profile(&cli.run))),
         None => run(cli.run),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // With standard error gone there is nobody left to tell.
             drop(writeln!(std::io::stderr(), "darkchatd: {error:#}"));
@@ -49,12 +49,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(run: args::Run) -> anyhow::Result<()> {
+fn run(run: args::Run) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(start::serve(run));
+    let logs = log::LogLines::default();
+    let served = runtime.block_on(start::serve(run, &logs));
     // The thread that reads standard input cannot be woken; it ends with the process.
     runtime.shutdown_background();
+    logs.finish();
     served
+}
+
+/// Prints what was asked for, and that is all.
+fn printed(text: &str) -> anyhow::Result<ExitCode> {
+    print(text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

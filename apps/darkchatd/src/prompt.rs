@@ -1,7 +1,7 @@
 //! The operator's prompt: one table of commands, read from a terminal or from any standard input.
 
 use crate::log::LogLines;
-use crate::show;
+use crate::{show, terminal};
 use darkchat_proto::{ChannelId, ChannelName, Network, ServerAddr, ServerId};
 use darkchat_server::{PeerError, Server};
 use rustyline::error::ReadlineError;
@@ -173,7 +173,7 @@ pub(crate) enum Style {
 impl Style {
     /// What `--prompt auto` means here: a prompt only where somebody sits.
     pub(crate) fn of_terminal() -> Option<Self> {
-        (io::stdin().is_terminal() && io::stdout().is_terminal()).then_some(Self::Terminal)
+        terminal::is_ours().then_some(Self::Terminal)
     }
 
     /// What `--prompt always` means here.
@@ -215,7 +215,7 @@ fn read_terminal(ask: &mpsc::Sender<Asked>, logs: &LogLines) {
     if io::stderr().is_terminal()
         && let Ok(mut printer) = editor.create_external_printer()
     {
-        logs.divert(Some(Box::new(move |line| drop(printer.print(line)))));
+        logs.divert(Some(Box::new(move |line| printer.print(line).is_ok())));
     }
     loop {
         match editor.readline(PROMPT) {
@@ -233,6 +233,8 @@ fn read_terminal(ask: &mpsc::Sender<Asked>, logs: &LogLines) {
             Err(_) => break,
         }
     }
+    // First, because a line that was given to it waits for the next prompt, and there is none.
+    drop(editor);
     logs.divert(None);
 }
 

@@ -2,11 +2,13 @@
 
 use crate::args::{Budget, Dialable, Prompt, Run};
 use crate::lan::Sieve;
+use crate::log::LogLines;
 use crate::mdns::{Announcement, Started};
 use crate::prompt::Style;
 use crate::report::Report;
 use crate::signals::{Hangups, Signals};
 use crate::site::Site;
+use crate::terminal::Found;
 use crate::tls::Files;
 use crate::web::Web;
 use crate::{http, id, lan, log, mdns, print, prompt, report, web};
@@ -17,6 +19,7 @@ use darkchat_proto::{Addr, ServerAddr, ServerId};
 use darkchat_server::{Accept, Profile, Server};
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::{Certificate, Origin, Ws};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -170,14 +173,29 @@ async fn reload(mut hangups: Hangups, shown: Option<(Files, Certificate)>) {
     }
 }
 
-/// Runs a server until a signal or the prompt's `exit`.
+/// Waits for a reason to stop: the number of a signal, or none for the prompt's `exit`.
 ///
 /// # Errors
-/// The key file's, [`StartError`](darkchat_server::StartError) for an address that cannot be bound, and those of
-/// the ports file and standard output.
-pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
-    let logs = log::LogLines::default();
-    log::start(run.log_level.level(), logs.clone());
+/// The server is gone, or standard output.
+async fn reason_to_stop(
+    server: &Server,
+    signal: impl Future<Output = i32>,
+    exit: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Option<i32>> {
+    tokio::select! {
+        signal = signal => Ok(Some(signal)),
+        done = exit => done.map(|()| None),
+        () = server.ended() => Err(anyhow::anyhow!("the server has ended by itself, which it never should")),
+    }
+}
+
+/// Runs a server until a signal or the prompt's `exit`. The exit code is 0, unless a second signal ends it at once.
+///
+/// # Errors
+/// The key file's, [`StartError`](darkchat_server::StartError) for an address that cannot be bound, those of the ports
+/// file and standard output, and that the server has ended by itself.
+pub(crate) async fn serve(run: Run, logs: &LogLines) -> anyhow::Result<ExitCode> {
+    log::start(run.log_level.level(), logs.clone()).context("cannot start the thread that writes the log")?;
     let (mut signals, hangups) = Signals::catch().context("cannot catch signals")?;
     let (identity, _lock) = key(&run)?;
     let files = run.tls_cert.clone().zip(run.tls_key.clone()).map(|(cert, key)| Files { cert, key });
@@ -198,7 +216,7 @@ pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
         Prompt::Always => Some(Style::always()),
         Prompt::Never => None,
     };
-    let handle = server.clone();
+    let found = style.filter(|style| *style == Style::Terminal).and_then(|_| Found::now());
     let exit = async {
         match style {
             None => std::future::pending().await,
@@ -206,14 +224,19 @@ pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
                 if style == Style::Terminal {
                     print(&report.next_steps())?;
                 }
-                prompt::serve(handle, run.network.clone(), prompt::read(style, logs.clone())).await;
+                let lines = prompt::read(style, logs.clone());
+                prompt::serve(server.clone(), run.network.clone(), lines).await;
                 Ok::<(), anyhow::Error>(())
             }
         }
     };
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "stopping"),
-        done = exit => done?,
+    let reason = reason_to_stop(&server, signals.next(), exit).await;
+    if let Some(found) = &found {
+        found.put_back();
+        logs.divert(None);
+    }
+    if let Ok(Some(signal)) = reason {
+        tracing::info!(signal, "stopping");
     }
     let stop = async {
         if let Some(finding) = finding {
@@ -222,7 +245,27 @@ pub(crate) async fn serve(run: Run) -> anyhow::Result<()> {
         server.run_until(std::future::ready(())).await;
     };
     tokio::select! {
-        () = stop => Ok(()),
-        signal = signals.next() => std::process::exit(128_i32.saturating_add(signal)),
+        () = stop => reason.map(|_| ExitCode::SUCCESS),
+        signal = signals.next() => {
+            Ok(ExitCode::from(u8::try_from(128_i32.saturating_add(signal)).unwrap_or(u8::MAX)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    /// Who starts it again must hear of it: a process that goes on without its server serves nobody.
+    #[tokio::test]
+    async fn a_server_that_is_gone_is_a_failure_and_a_signal_or_exit_is_none() {
+        let server = Server::builder(Identity::generate()).start().await.unwrap();
+        assert_eq!(reason_to_stop(&server, ready(15), pending()).await.unwrap(), Some(15));
+        assert_eq!(reason_to_stop(&server, pending(), ready(Ok(()))).await.unwrap(), None);
+        let other = server.clone();
+        let gone = reason_to_stop(&server, pending(), pending());
+        let (gone, ()) = tokio::join!(gone, other.shutdown(Duration::ZERO));
+        assert!(gone.is_err());
     }
 }

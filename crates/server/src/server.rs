@@ -221,6 +221,15 @@ impl Server {
         accept::admit(self.shared(), link.remote.clone(), accept, std::future::ready(Ok(link)));
     }
 
+    /// Ready once the server has ended: it was [shut down](Self::shutdown), or its loop failed, which is a bug. Whoever
+    /// runs a server for others watches this, because nothing else that it holds tells of a failure.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the wait.
+    pub async fn ended(&self) {
+        self.shared().ended.cancelled().await;
+    }
+
     /// Runs until `stop` is ready, then [shuts down](Self::shutdown) within 1 s.
     ///
     /// # Cancel safety
@@ -228,7 +237,7 @@ impl Server {
     pub async fn run_until<F: Future>(self, stop: F) {
         tokio::select! {
             _ = stop => {}
-            () = self.shared().ended.cancelled() => {}
+            () = self.ended() => {}
         }
         self.shutdown(GRACE).await;
     }

@@ -122,6 +122,18 @@ async fn a_server_runs_until_its_stop_is_ready() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_the_end_of_a_server_hears_of_it() {
+    let memory = Memory::default();
+    let hub = server(&memory, "hub").await;
+    let other = hub.clone();
+    let mut ended = Box::pin(other.ended());
+    assert!(futures_util::poll!(&mut ended).is_pending());
+    hub.shutdown(GRACE).await;
+    soon(ended).await;
+    soon(hub.ended()).await;
+}
+
+#[tokio::test]
 async fn peers_learn_that_a_server_stops() {
     let memory = Memory::default();
     let (near, far) = (server(&memory, "near").await, server(&memory, "far").await);
