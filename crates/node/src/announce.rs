@@ -45,8 +45,10 @@ pub(crate) struct Announce {
     /// Whether a record of this epoch that names somebody is out: before, nobody but our neighbours has a way to us.
     introduced: bool,
     due: Option<Time>,
-    /// When the newest record was made.
-    made_at: Option<Time>,
+    /// The newest record of this epoch, signed or not, and when it was made.
+    made: Option<(ServerRecord, Time)>,
+    /// When it is renewed though nothing has changed.
+    renew_at: Time,
     budget: Bucket,
     signing: BTreeMap<SignId, Signing>,
     next_sign: u64,
@@ -61,7 +63,8 @@ impl Default for Announce {
             seq: 0,
             introduced: false,
             due: None,
-            made_at: None,
+            made: None,
+            renew_at: Time::ZERO,
             budget: Bucket::new(RECORD_RATE),
             signing: BTreeMap::new(),
             next_sign: 0,
@@ -97,6 +100,7 @@ impl Node {
         self.announce.epoch = epoch.max(1);
         self.announce.seq = 0;
         self.announce.introduced = false;
+        self.announce.made = None;
         self.interest.set_epoch(self.cx.now, self.announce.epoch);
         self.announce.due_at(self.cx.now);
     }
@@ -109,7 +113,8 @@ impl Node {
     /// A link is gone, which everybody must know now, with whatever was lost right before.
     pub(crate) fn announce_now(&mut self) {
         let now = self.cx.now;
-        self.announce.due_at(self.announce.made_at.map_or(now, |made| now.max(made + LOSSES)));
+        let made_at = self.announce.made.as_ref().map(|(_, at)| *at);
+        self.announce.due_at(made_at.map_or(now, |made| now.max(made + LOSSES)));
         self.announce_due();
     }
 
@@ -120,13 +125,7 @@ impl Node {
         }
         let now = self.cx.now;
         if self.announce.due.is_some_and(|due| due <= now) {
-            let wait = self.announce.budget.wait(now, 1);
-            if wait.is_zero() {
-                self.announce.budget.take(now, 1);
-                self.make_record();
-            } else {
-                self.announce.due = Some(now + wait);
-            }
+            self.record_due();
         }
         for (shard, signed) in self.retell.due(now) {
             let through = self.any_neighbour();
@@ -140,11 +139,33 @@ impl Node {
         }
     }
 
-    fn make_record(&mut self) {
-        let wait = self.cx.rng.spread(REFRESH, 10);
-        self.announce.due = Some(self.cx.now + wait);
-        self.announce.made_at = Some(self.cx.now);
-        self.announce.seq = self.announce.seq.saturating_add(1);
+    /// Makes a record, unless it would say again what the last one says: whoever comes and goes before a record named
+    /// them must not make us tell everybody so.
+    fn record_due(&mut self) {
+        let now = self.cx.now;
+        let record = self.next_record();
+        let says_more = self.announce.made.as_ref().is_none_or(|(made, _)| !is_repeat(made, &record));
+        if !says_more && now < self.announce.renew_at {
+            self.announce.due = Some(self.announce.renew_at);
+            return;
+        }
+        let wait = self.announce.budget.wait(now, 1);
+        if !wait.is_zero() {
+            self.announce.due = Some(now + wait);
+            return;
+        }
+        self.announce.budget.take(now, 1);
+        self.announce.renew_at = now + self.cx.rng.spread(REFRESH, 10);
+        self.announce.due = Some(self.announce.renew_at);
+        self.announce.seq = record.seq;
+        self.announce.made = Some((record.clone(), now));
+        let body = record.encode();
+        let request = sign::record(&self.config.network, &body);
+        self.ask_to_sign(Signing::Record(Box::new(record), body), request);
+    }
+
+    /// What a record would say now.
+    fn next_record(&self) -> ServerRecord {
         let addrs = self.reach.addrs(self.config.dialable);
         let flags = [
             (!addrs.is_empty(), RecordFlags::DIALABLE),
@@ -153,20 +174,17 @@ impl Node {
             (self.draining, RecordFlags::DRAINING),
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
-        let record = ServerRecord {
+        ServerRecord {
             server: self.identity,
             epoch: self.announce.epoch,
-            seq: self.announce.seq,
+            seq: self.announce.seq.saturating_add(1),
             issued_ms: self.cx.wall_ms().unwrap_or_default(),
             addrs,
             flags: flags.fold(RecordFlags::default(), |all, (_, flag)| all.with(flag)),
             neighbours: self.peers.up().map(|(router, _)| router).take(MAX_NEIGHBOURS).collect(),
             version: VERSION,
             features: self.config.features,
-        };
-        let body = record.encode();
-        let request = sign::record(&self.config.network, &body);
-        self.ask_to_sign(Signing::Record(Box::new(record), body), request);
+        }
     }
 
     fn ask_to_sign(&mut self, what: Signing, request: SignRequest) {
@@ -345,6 +363,12 @@ impl Node {
             self.finished(finished);
         }
     }
+}
+
+/// Whether the second of two records of one epoch says nothing but when it was made.
+fn is_repeat(made: &ServerRecord, next: &ServerRecord) -> bool {
+    let undated = |record: &ServerRecord| ServerRecord { seq: 0, issued_ms: 0, ..record.clone() };
+    undated(made) == undated(next)
 }
 
 #[cfg(test)]

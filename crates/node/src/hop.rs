@@ -23,15 +23,17 @@ const SMOOTHING: u32 = 8;
 
 /// A sender keeps to this share of what the other side takes, in percent, so that nothing is dropped there.
 const SHARE: u64 = 90;
-/// A burst stands to its rate as in the budgets of a peer: four seconds of frames, and two of bytes.
+/// A burst stands to its rate as in the budgets of a peer: four seconds of frames, and two of bytes and destinations.
 const FRAMES_BURST: u64 = 4;
 const BYTES_BURST: u64 = 2;
+const DESTINATIONS_BURST: u64 = 2;
 
 /// How fast a neighbour may be sent something. Source: section 10.1.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     frames: Bucket,
     bytes: Bucket,
+    destinations: Bucket,
 }
 
 impl Pace {
@@ -45,16 +47,20 @@ impl Pace {
         Self {
             frames: rate(per_s(announced.frames_per_s, own.frames), FRAMES_BURST, 1),
             bytes: rate(per_s(announced.bytes_per_s, own.bytes), BYTES_BURST, bytes(MAX_FRAME)),
+            // Nobody announces it: the other side is taken to have the same as we.
+            destinations: rate(own.destinations.per_s, DESTINATIONS_BURST, 1),
         }
     }
 
-    fn wait(&self, now: Time, len: usize) -> Duration {
-        self.frames.wait(now, 1).max(self.bytes.wait(now, bytes(len)))
+    fn wait(&self, now: Time, len: usize, destinations: u16) -> Duration {
+        let wait = self.frames.wait(now, 1).max(self.bytes.wait(now, bytes(len)));
+        wait.max(self.destinations.wait(now, destinations.into()))
     }
 
-    fn take(&mut self, now: Time, len: usize) {
+    fn take(&mut self, now: Time, len: usize, destinations: u16) {
         self.frames.take(now, 1);
         self.bytes.take(now, bytes(len));
+        self.destinations.take(now, destinations.into());
     }
 }
 
@@ -101,6 +107,8 @@ pub(crate) struct Hop {
     /// The last ping, and when it went out.
     ping: (u64, Time),
     is_answered: bool,
+    /// Since when a sign of life is waited for, because another link fell silent.
+    doubted: Option<Time>,
     round_trip: Option<Duration>,
     pace: Pace,
     /// When what waits only for its turn may go.
@@ -122,6 +130,7 @@ impl Hop {
             progress: now,
             ping: (0, now),
             is_answered: true,
+            doubted: None,
             round_trip: None,
             pace,
             resumes: None,
@@ -159,16 +168,17 @@ impl Hop {
             || (self.kept.len() < KEPT_FRAMES && self.bytes.saturating_add(len) <= KEPT_BYTES)
     }
 
-    /// Whether the other side takes one more frame of this length now; if not, it is tried again in time.
-    pub(crate) fn may_send(&mut self, now: Time, len: usize) -> bool {
-        let wait = self.pace.wait(now, len);
+    /// Whether the other side takes one more frame of this length and for so many destinations now; if not, it is tried
+    /// again in time.
+    pub(crate) fn may_send(&mut self, now: Time, len: usize, destinations: u16) -> bool {
+        let wait = self.pace.wait(now, len, destinations);
         self.resumes = (!wait.is_zero()).then(|| now + wait);
         wait.is_zero()
     }
 
     /// A frame of any kind goes out.
-    pub(crate) fn spend(&mut self, now: Time, len: usize) {
-        self.pace.take(now, len);
+    pub(crate) fn spend(&mut self, now: Time, len: usize, destinations: u16) {
+        self.pace.take(now, len, destinations);
     }
 
     /// Whether something waited for its turn, which has come.
@@ -254,11 +264,23 @@ impl Hop {
             return;
         }
         self.is_answered = true;
+        self.doubted = None;
         let took = now.saturating_since(at);
         self.round_trip = Some(match self.round_trip {
             Some(before) => (before.saturating_mul(SMOOTHING - 1).saturating_add(took)) / SMOOTHING,
             None => took,
         });
+    }
+
+    /// A sign of life is waited for from now on; whether a ping must go out for it.
+    pub(crate) fn doubt(&mut self, now: Time) -> bool {
+        self.doubted.get_or_insert(now);
+        self.is_answered
+    }
+
+    /// Since when a sign of life is waited for.
+    pub(crate) const fn doubted(&self) -> Option<Time> {
+        self.doubted
     }
 
     /// When a ping went out last.
@@ -276,8 +298,13 @@ impl Hop {
     /// The time begins anew with each count: a slow link that carries on is not dead.
     pub(crate) fn dead_at(&self) -> Option<Time> {
         let flushed = self.kept.front()?.flushed?;
+        Some(flushed.max(self.progress) + self.stall())
+    }
+
+    /// How long the other side may leave unanswered what was sent.
+    pub(crate) fn stall(&self) -> Duration {
         let trips = self.round_trip.unwrap_or_default().saturating_mul(STALL_TRIPS);
-        Some(flushed.max(self.progress) + trips.clamp(MIN_STALL, MAX_STALL))
+        trips.clamp(MIN_STALL, MAX_STALL)
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
@@ -298,7 +325,7 @@ mod tests {
     }
 
     fn route(len: usize) -> Frames {
-        Frames::one(Item { is_route: true, ..Item::control(Bytes::new(), Bytes::from(vec![0; len])) })
+        Frames::one(Item { destinations: 1, ..Item::control(Bytes::new(), Bytes::from(vec![0; len])) })
     }
 
     #[test]
@@ -408,21 +435,34 @@ mod tests {
         let announced = Announced { frames_per_s: 100, bytes_per_s: 1_000, ..Announced::default() };
         let mut told = Hop::new(Time::ZERO, Pace::new(&announced, &own));
         let mut sent = 0;
-        while told.may_send(Time::ZERO, 1) {
-            told.spend(Time::ZERO, 1);
+        while told.may_send(Time::ZERO, 1, 1) {
+            told.spend(Time::ZERO, 1, 1);
             sent += 1;
         }
         assert_eq!((sent, told.deadline()), (360, told.resumes));
         assert!(!told.resumes(Time::from_millis(11)) && told.resumes(Time::from_millis(12)));
         assert!(
-            told.may_send(Time::from_millis(1_000), 1) && !told.may_send(Time::from_millis(1_000), 100_000)
+            told.may_send(Time::from_millis(1_000), 1, 1)
+                && !told.may_send(Time::from_millis(1_000), 100_000, 1)
         );
         let mut untold = Hop::new(Time::ZERO, Pace::new(&Announced::default(), &own));
         let sent = (0..).take_while(|_| {
-            let may = untold.may_send(Time::ZERO, 1);
-            untold.spend(Time::ZERO, 1);
+            let may = untold.may_send(Time::ZERO, 1, 1);
+            untold.spend(Time::ZERO, 1, 1);
             may
         });
         assert_eq!(sent.count(), 18_000);
+    }
+
+    #[test]
+    fn who_is_sent_routes_for_many_destinations_is_sent_no_more_than_it_takes() {
+        let own = PeerBudgets::of(Profile::Public);
+        let mut hop = Hop::new(Time::ZERO, Pace::new(&Announced::default(), &own));
+        let sent = (0..).take_while(|_| {
+            let may = hop.may_send(Time::ZERO, 1, 256);
+            hop.spend(Time::ZERO, 1, 256);
+            may
+        });
+        assert_eq!(sent.count(), 360_000 / 256, "two seconds of nine tenths of 200,000");
     }
 }

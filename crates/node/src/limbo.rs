@@ -1,6 +1,7 @@
 //! Frames without a way for the moment: those of a lost link until our neighbours know of the loss, and those for
 //! servers that were there until just now (9.6).
 
+use crate::LinkId;
 use crate::queue::Item;
 use crate::router::Travelling;
 use darkchat_proto::{RouterId, Time};
@@ -28,12 +29,22 @@ impl Waiting {
     }
 }
 
+/// What waits of one link.
+#[derive(Debug, Default)]
+struct Source {
+    numbers: BTreeSet<u64>,
+    bytes: usize,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Limbo {
     /// By the order in which they came, which is that of their end.
     waiting: BTreeMap<u64, Waiting>,
     by_destination: BTreeSet<(RouterId, u64)>,
+    by_source: BTreeMap<LinkId, Source>,
+    /// The same sources by length, to find the longest.
+    by_len: BTreeSet<(usize, LinkId)>,
     next: u64,
     bytes: usize,
     max_bytes: usize,
@@ -50,6 +61,8 @@ impl Limbo {
         Self {
             waiting: BTreeMap::new(),
             by_destination: BTreeSet::new(),
+            by_source: BTreeMap::new(),
+            by_len: BTreeSet::new(),
             next: 0,
             bytes: 0,
             max_bytes,
@@ -75,23 +88,25 @@ impl Limbo {
         self.lost.get(&router).is_some_and(|at| now.saturating_since(*at) < LIMBO_TIME)
     }
 
-    /// Lets a frame wait for its one destination; what had to go for it. A frame without room comes back itself.
+    /// Lets a frame wait for its one destination; what there is no room for then, which may be that frame: the newest of
+    /// the source that has most waiting, so that a flooder pays for the room that it takes.
     pub(crate) fn wait(&mut self, now: Time, to: RouterId, frame: Travelling) -> Vec<Waiting> {
-        let entry = Waiting { to, until: now + LIMBO_TIME, frame };
-        let len = entry.len();
-        if len > self.max_bytes {
-            return vec![entry];
-        }
-        let mut gone = Vec::new();
-        while self.bytes.saturating_add(len) > self.max_bytes {
-            let Some(oldest) = self.waiting.first_key_value().map(|(number, _)| *number) else { break };
-            gone.extend(self.remove(oldest));
-        }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.bytes = self.bytes.saturating_add(len);
+        let entry = Waiting { to, until: now + LIMBO_TIME, frame };
+        self.bytes = self.bytes.saturating_add(entry.len());
         self.by_destination.insert((to, number));
+        self.change_source(entry.frame.source, |source| {
+            source.numbers.insert(number);
+            source.bytes = source.bytes.saturating_add(entry.len());
+        });
         self.waiting.insert(number, entry);
+        let mut gone = Vec::new();
+        while self.bytes > self.max_bytes {
+            let longest = self.by_len.last().and_then(|(_, link)| self.by_source.get(link));
+            let Some(newest) = longest.and_then(|source| source.numbers.last().copied()) else { break };
+            gone.extend(self.remove(newest));
+        }
         gone
     }
 
@@ -99,7 +114,23 @@ impl Limbo {
         let entry = self.waiting.remove(&number)?;
         self.bytes = self.bytes.saturating_sub(entry.len());
         self.by_destination.remove(&(entry.to, number));
+        self.change_source(entry.frame.source, |source| {
+            source.numbers.remove(&number);
+            source.bytes = source.bytes.saturating_sub(entry.len());
+        });
         Some(entry)
+    }
+
+    /// Changes what waits of a link, of which nothing is known when nothing waits.
+    fn change_source(&mut self, link: LinkId, change: impl FnOnce(&mut Source)) {
+        let source = self.by_source.entry(link).or_default();
+        self.by_len.remove(&(source.bytes, link));
+        change(source);
+        if source.numbers.is_empty() {
+            self.by_source.remove(&link);
+        } else {
+            self.by_len.insert((source.bytes, link));
+        }
     }
 
     /// The servers that something waits for.
@@ -212,17 +243,37 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_the_oldest_goes_first() {
+    fn what_waits_is_bounded() {
         let mut limbo = Limbo::new(1_000);
         let gone: Vec<Waiting> =
             (0..9).flat_map(|id| limbo.wait(Time::ZERO, RouterId(id % 2), frame(id, 100))).collect();
-        assert_eq!(ids(&gone), [0, 1, 2, 3, 4]);
+        assert_eq!(ids(&gone), [4, 5, 6, 7, 8]);
         assert!(limbo.bytes() <= 1_000);
         assert_eq!(ids(&limbo.wait(Time::ZERO, RouterId(1), frame(77, 2_000))), [77], "it never fits");
-        assert_eq!(taken(&mut limbo, &[1]), [(5, vec![1]), (7, vec![1])]);
+        assert_eq!(taken(&mut limbo, &[1]), [(1, vec![1]), (3, vec![1])]);
         assert_eq!(limbo.destinations(), [RouterId(0)]);
-        assert_eq!(taken(&mut limbo, &[0]), [(6, vec![0]), (8, vec![0])]);
+        assert_eq!(taken(&mut limbo, &[0]), [(0, vec![0]), (2, vec![0])]);
         assert_eq!((limbo.bytes(), limbo.deadline()), (0, None));
+        assert!(limbo.by_source.is_empty() && limbo.by_len.is_empty());
+    }
+
+    #[test]
+    fn a_source_that_floods_takes_no_room_of_others() {
+        let mut limbo = Limbo::new(10_000);
+        let of = |source, id| Travelling { source: LinkId(source), ..frame(id, 100) };
+        for id in 0..10 {
+            assert!(limbo.wait(Time::ZERO, RouterId(1), of(1, id)).is_empty());
+        }
+        let gone: Vec<Waiting> =
+            (100..300).flat_map(|id| limbo.wait(Time::ZERO, RouterId(1), of(2, id))).collect();
+        assert!(ids(&gone).iter().all(|id| *id >= 100), "those of the first stay");
+        assert_eq!(
+            ids(&limbo.wait(Time::ZERO, RouterId(1), of(3, 7))),
+            [132],
+            "there is room for a third one"
+        );
+        let left = taken(&mut limbo, &[1]);
+        assert_eq!((left.len(), left.iter().filter(|(id, _)| *id < 100).count()), (43, 11));
     }
 
     #[test]

@@ -110,6 +110,10 @@ pub struct PeerBudgets {
     pub records: Rate,
     /// Interest shards that were news; counted by the node.
     pub shards: Rate,
+    /// Those among them that were asked for; counted by the node. At once as many as another half of a network has.
+    pub answers: Rate,
+    /// Rows of digests and pulls; counted by the node. At once as many as several whole maps have.
+    pub rows: Rate,
     /// Destinations of probes; counted by the node.
     pub probes: Rate,
     /// Lookups of one origin; counted by the node.
@@ -126,6 +130,8 @@ impl PeerBudgets {
             destinations: Rate::of(profile, 200_000, 400_000),
             records: Rate::of(profile, 50, 2_000),
             shards: Rate::of(profile, 100, 5_000),
+            answers: Rate::of(profile, 200, 40_000),
+            rows: Rate::of(profile, 1_000, 65_536),
             probes: Rate::of(profile, 50, 200),
             lookups: Rate::of(profile, 50, 200),
         }

@@ -1,6 +1,7 @@
 //! Links: their queues, send windows and signs of life. Source: `docs/protocol.md`, sections 3.5, 10.3 and 11.4.
 
 mod away;
+mod out;
 mod send;
 mod table;
 
@@ -10,12 +11,13 @@ pub(crate) use table::Slot;
 use crate::context::Context;
 use crate::frames::{Batches, Frames};
 use crate::hop::{Hop, Pace};
-use crate::queue::{Item, Owed, Queue};
+use crate::queue::{Item, Queue};
 use crate::resume::{RING_AGE, Ring};
 use crate::weight::Scales;
 use crate::{DroppedFor, LinkId, Output, SendClass};
 use darkchat_proto::{Addr, ChannelId, Code, Features, Frame, Goodbye, Kind, Time};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use out::Out;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,80 +67,6 @@ pub(crate) enum LinkKind {
     Away(Time),
     /// Nothing any more: it was told to close, for this reason, and `Closed` has not come yet.
     Closing(Code),
-}
-
-/// Frames that are out with the driver: several of the same length that went out at the same time, or one.
-#[derive(Debug)]
-struct Sent {
-    at: Time,
-    /// The length of each, in bytes.
-    bytes: usize,
-    /// How many there are.
-    frames: usize,
-    /// What each is, if nobody has to count it; else that is known when the neighbour has counted it.
-    owed: Owed,
-    is_route: bool,
-}
-
-/// All that is out with the driver, in its order.
-#[derive(Debug, Default)]
-struct Out {
-    runs: VecDeque<Sent>,
-    frames: usize,
-    bytes: usize,
-    /// What has left of the first frame, in bytes.
-    begun: usize,
-}
-
-impl Out {
-    /// Adds a frame.
-    fn push(&mut self, sent: Sent) {
-        self.frames = self.frames.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(sent.bytes);
-        if let Some(last) = self.runs.back_mut()
-            && (last.at, last.bytes, last.owed) == (sent.at, sent.bytes, sent.owed)
-            && !(last.is_route || sent.is_route)
-        {
-            last.frames = last.frames.saturating_add(1);
-        } else {
-            self.runs.push_back(sent);
-        }
-    }
-
-    /// So many bytes have left. Tells of each frame that left whole: what it is, whether it is a route, and how many
-    /// such there are.
-    fn flush(&mut self, bytes: usize, mut left: impl FnMut(Owed, bool, usize)) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.begun = self.begun.saturating_add(bytes);
-        while let Some(sent) = self.runs.front_mut() {
-            let whole =
-                self.begun.checked_div(sent.bytes).map_or(sent.frames, |whole| whole.min(sent.frames));
-            self.begun = self.begun.saturating_sub(whole.saturating_mul(sent.bytes));
-            self.frames = self.frames.saturating_sub(whole);
-            sent.frames = sent.frames.saturating_sub(whole);
-            if whole > 0 {
-                left(sent.owed, sent.is_route, whole);
-            }
-            if sent.frames > 0 {
-                return;
-            }
-            self.runs.pop_front();
-        }
-        // An idle link holds no list.
-        self.runs = VecDeque::new();
-    }
-
-    /// The copies among them.
-    fn copies(&self) -> u64 {
-        let copies =
-            |sent: &Sent| sent.owed.copies().saturating_mul(u64::try_from(sent.frames).unwrap_or(u64::MAX));
-        self.runs.iter().map(copies).sum()
-    }
-
-    fn oldest(&self) -> Option<Time> {
-        self.runs.front().map(|sent| sent.at)
-    }
 }
 
 /// What is rarely looked at of a link: it stands apart, so that a fan-out touches little memory for each link.
@@ -231,10 +159,10 @@ impl Link {
     /// Whether there is room with the driver, and for a route also among those that are not counted yet and in the pace
     /// of the neighbour. `client` is the window of a client.
     #[inline]
-    fn has_window(&mut self, now: Time, client: usize, len: usize, is_route: bool) -> bool {
-        let may_go = !is_route || {
+    fn has_window(&mut self, now: Time, client: usize, len: usize, destinations: u16) -> bool {
+        let may_go = destinations == 0 || {
             let hop = self.about.hop.as_deref_mut();
-            hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))
+            hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len, destinations))
         };
         may_go && (self.out.bytes == 0 || self.out.bytes.saturating_add(len) <= self.window(client))
     }
@@ -244,7 +172,7 @@ impl Link {
     #[inline]
     fn takes_now(&mut self, now: Time, client: usize, item: &Item) -> bool {
         (self.queue.is_empty() || self.goes_past(item))
-            && self.has_window(now, client, item.len(), item.is_route)
+            && self.has_window(now, client, item.len(), item.destinations)
             && self.out.frames < QUEUE_CLIENT_FRAMES
             && self.is_up()
     }
@@ -259,8 +187,8 @@ impl Link {
     /// Takes the next frame that waits, if it can go out now.
     fn take_next(&mut self, now: Time, client: usize) -> Option<Frames> {
         let next = self.queue.next()?;
-        let (len, is_route) = (next.len(), next.is_route);
-        if self.has_window(now, client, len, is_route) { self.queue.pop() } else { None }
+        let (len, destinations) = (next.len(), next.destinations);
+        if self.has_window(now, client, len, destinations) { self.queue.pop() } else { None }
     }
 
     /// Whether nothing waits, and the neighbour has counted all that it was sent.
@@ -300,12 +228,26 @@ impl Link {
         }
     }
 
+    /// When a neighbour that was doubted counts as gone, if nothing comes from it until then, and nothing of what waits
+    /// for it leaves.
+    fn doubt_ends(&self) -> Option<Time> {
+        let hop = self.hop()?;
+        let since = hop.doubted().filter(|since| self.last_received <= *since)?;
+        let progress = if self.out.bytes > 0 { self.last_progress } else { Time::ZERO };
+        Some(since.max(progress) + hop.stall())
+    }
+
+    /// When the link counts as dead, if the other side does not answer until then.
+    fn dead_at(&self) -> Option<Time> {
+        [self.hop().and_then(Hop::dead_at), self.doubt_ends()].into_iter().flatten().min()
+    }
+
     fn next_wake(&self) -> Time {
-        let aged = if self.kind == LinkKind::Peer { self.queue.oldest_channel() } else { None };
+        let aged = if self.kind == LinkKind::Peer { self.queue.oldest_droppable() } else { None };
         let waits = [self.stuck_since(), aged].into_iter().flatten().map(|at| at + QUEUE_AGE);
         let life = [self.last_ping() + self.ping_after(), self.last_received + self.dead_after()];
         let kept = self.ring.oldest().map(|at| at + RING_AGE);
-        let hop = self.hop().and_then(Hop::deadline).into_iter().chain(kept);
+        let hop = self.hop().and_then(Hop::deadline).into_iter().chain(self.doubt_ends()).chain(kept);
         waits.chain(life).chain(hop).chain(self.about.finish.map(|(_, at)| at)).min().unwrap_or(Time::MAX)
     }
 }
@@ -456,7 +398,7 @@ impl Links {
             return Verdict::Close(Code::SlowConsumer);
         }
         if link.kind == LinkKind::Peer {
-            if link.hop().and_then(Hop::dead_at).is_some_and(|at| at <= now) {
+            if link.dead_at().is_some_and(|at| at <= now) {
                 return Verdict::Close(Code::Timeout);
             }
             self.expire(cx, id);
@@ -469,6 +411,16 @@ impl Links {
         let pings =
             self.get(id).is_some_and(|link| now.saturating_since(link.last_ping()) >= link.ping_after());
         let verdict = if pings { self.ping(cx, id) } else { Verdict::Fine };
+        if let Some(slot) = self.slot(id) {
+            self.arm(slot);
+        }
+        verdict
+    }
+
+    /// Another link fell silent: this one counts as dead too, unless it gives a sign of life soon.
+    pub(crate) fn doubt(&mut self, cx: &mut Context, id: LinkId) -> Verdict {
+        let asks = self.change_hop(id, |hop| hop.doubt(cx.now)).unwrap_or(false);
+        let verdict = if asks { self.ping(cx, id) } else { Verdict::Fine };
         if let Some(slot) = self.slot(id) {
             self.arm(slot);
         }
@@ -538,7 +490,7 @@ impl Links {
             let mut routes: Vec<Item> = hop.take().collect();
             cx.stats.resent += u64::try_from(routes.len()).unwrap_or(u64::MAX);
             let waiting = std::mem::take(&mut link.queue).into_items();
-            routes.extend(waiting.filter(|item| item.is_route));
+            routes.extend(waiting.filter(Item::is_route));
             routes.iter_mut().for_each(|route| route.weight = None);
             routes
         };
@@ -588,40 +540,13 @@ const fn given_up_for(why: Code) -> DroppedFor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Owed;
     use bytes::Bytes;
 
     #[test]
     fn an_idle_link_takes_less_than_half_a_kilobyte() {
         let size = size_of::<Option<(LinkId, Link)>>() + size_of::<About>();
         assert!(size <= 512, "{size} bytes, of the kilobyte that a session and its maps may take");
-    }
-
-    #[test]
-    fn frames_leave_whole_whatever_part_of_their_bytes_is_told() {
-        let sent =
-            |at, bytes, owed, is_route| Sent { at: Time::from_millis(at), bytes, frames: 1, owed, is_route };
-        let mut out = Out::default();
-        for _ in 0..3 {
-            out.push(sent(1, 10, Owed::Session, false));
-        }
-        out.push(sent(1, 20, Owed::Session, false));
-        out.push(sent(2, 20, Owed::Nothing, false));
-        out.push(sent(2, 20, Owed::Nothing, true));
-        out.push(sent(2, 20, Owed::Nothing, true));
-        assert_eq!((out.runs.len(), out.frames, out.bytes, out.copies()), (5, 7, 110, 4));
-        let mut left = |bytes| {
-            let mut left = Vec::new();
-            out.flush(bytes, |owed, is_route, frames| left.push((owed, is_route, frames)));
-            (left, out.frames, out.bytes, out.oldest())
-        };
-        let (first, second) = (Some(Time::from_millis(1)), Some(Time::from_millis(2)));
-        assert_eq!(left(9), (vec![], 7, 101, first));
-        assert_eq!(left(16), (vec![(Owed::Session, false, 2)], 5, 85, first));
-        let pair = vec![(Owed::Session, false, 1), (Owed::Session, false, 1)];
-        assert_eq!(left(25), (pair, 3, 60, second));
-        let rest = vec![(Owed::Nothing, false, 1), (Owed::Nothing, true, 1), (Owed::Nothing, true, 1)];
-        assert_eq!(left(1_000), (rest, 0, 0, None), "and no more than went out");
-        assert_eq!(out.runs.capacity(), 0, "an idle link holds no list");
     }
 
     fn new() -> NewLink {

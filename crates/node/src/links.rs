@@ -185,12 +185,31 @@ impl Node {
         self.strand(routes);
     }
 
-    pub(crate) fn timeout(&mut self) {
-        let now = self.cx.now;
-        while let Some(link) = self.links.pop_due(now) {
-            if let Verdict::Close(code) = self.links.wake(&mut self.cx, link) {
+    /// A link here or elsewhere is gone, and often more than one is: those behind the same cut are found now, and not
+    /// one after another by the messages that each of them swallows.
+    pub(crate) fn doubt_neighbours(&mut self) {
+        if !self.peers.doubts(self.cx.now) {
+            return;
+        }
+        let links: Vec<LinkId> = self.peers.up().map(|(_, link)| link).collect();
+        for link in links {
+            if let Verdict::Close(code) = self.links.doubt(&mut self.cx, link) {
                 self.close(link, code);
             }
+        }
+    }
+
+    pub(crate) fn timeout(&mut self) {
+        let now = self.cx.now;
+        let mut is_neighbour_silent = false;
+        while let Some(link) = self.links.pop_due(now) {
+            if let Verdict::Close(code) = self.links.wake(&mut self.cx, link) {
+                is_neighbour_silent |= code == Code::Timeout && self.links.kind(link) == Some(LinkKind::Peer);
+                self.close(link, code);
+            }
+        }
+        if is_neighbour_silent {
+            self.doubt_neighbours();
         }
         for (link, code) in self.peers.unwelcome(now) {
             self.close(link, code);

@@ -34,6 +34,8 @@ pub(crate) enum RecordOutcome {
         forward: bool,
         /// Whether it begins another epoch, or a server that was unknown: shards of an earlier one are void.
         new_epoch: bool,
+        /// Whether a neighbour is gone that it named before.
+        loses: bool,
     },
     /// It was held already.
     Known,
@@ -145,7 +147,7 @@ impl Map {
         let is_full = self.is_full();
         let outcome = match self.records.get_mut(&router) {
             None if is_full => return RecordOutcome::Full,
-            None => RecordOutcome::Newer { forward: true, new_epoch: true },
+            None => RecordOutcome::Newer { forward: true, new_epoch: true, loses: false },
             Some(old) if old.record.server != record.server => return RecordOutcome::Clash,
             Some(old) if number < old.number() => return RecordOutcome::Older,
             Some(old) if number == old.number() => {
@@ -164,7 +166,8 @@ impl Map {
             Some(old) => {
                 muted_until = old.muted_until;
                 let new_epoch = record.epoch != old.record.epoch;
-                RecordOutcome::Newer { forward: now >= muted_until, new_epoch }
+                let loses = old.record.neighbours.iter().any(|router| !record.neighbours.contains(router));
+                RecordOutcome::Newer { forward: now >= muted_until, new_epoch, loses }
             }
         };
         let (record, signed) = (record.into_inner(), signed.clone());

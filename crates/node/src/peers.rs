@@ -23,6 +23,8 @@ const WELCOME_TIME: Duration = Duration::from_secs(5);
 /// Our own key, heard so often in [`OWN_KEY_TIME`] with an epoch that is not ours, runs elsewhere.
 const OWN_KEY_HEARD: usize = 3;
 const OWN_KEY_TIME: Duration = Duration::from_secs(60);
+/// All neighbours are asked for a sign of life at most so often.
+const DOUBT_EVERY: Duration = Duration::from_secs(1);
 /// The origins whose shards one peer is asked for at once.
 const MAX_PULLED: usize = 4_096;
 /// How long what one peer sends of them counts as the answer.
@@ -46,7 +48,11 @@ pub(crate) struct Peer {
     destinations: Bucket,
     /// Records and shards that were news.
     pub(crate) records: Bucket,
-    pub(crate) shards: Bucket,
+    shards: Bucket,
+    /// Shards that it was asked for: those of a whole network that meets another one.
+    answers: Bucket,
+    /// Rows of digests and pulls.
+    rows: Bucket,
     /// Destinations of probes.
     pub(crate) probes: Bucket,
     /// Lookups, by the server that they began at; full ones may be missing.
@@ -56,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) owes: BTreeMap<RouterId, Want>,
     /// Whose shards it was asked for, and until when they count as the answer.
     pulled: BTreeMap<RouterId, Time>,
+    /// Whether the shard that it brought last was refused: the route that brought it is not done then.
+    pub(crate) refused_shard: bool,
 }
 
 impl Peer {
@@ -72,11 +80,14 @@ impl Peer {
             destinations: Bucket::new(budgets.destinations),
             records: Bucket::new(budgets.records),
             shards: Bucket::new(budgets.shards),
+            answers: Bucket::new(budgets.answers),
+            rows: Bucket::new(budgets.rows),
             probes: Bucket::new(budgets.probes),
             lookups: BTreeMap::new(),
             lookup_rate: budgets.lookups,
             owes: BTreeMap::new(),
             pulled: BTreeMap::new(),
+            refused_shard: false,
         }
     }
 
@@ -93,6 +104,16 @@ impl Peer {
         self.lookups.entry(origin).or_insert_with(|| Bucket::new(rate)).try_take(now, 1)
     }
 
+    /// The budget of a shard, asked for or not.
+    pub(crate) const fn shard_budget(&mut self, pulls: bool) -> &mut Bucket {
+        if pulls { &mut self.answers } else { &mut self.shards }
+    }
+
+    /// Counts what a digest or a pull names, and says whether it is looked at.
+    pub(crate) fn pace_rows(&mut self, now: Time, rows: usize) -> bool {
+        self.rows.try_take(now, u64::try_from(rows).unwrap_or(u64::MAX).max(1))
+    }
+
     /// Notes that this server's shards were asked for on this link.
     pub(crate) fn note_pulled(&mut self, now: Time, router: RouterId) {
         if self.pulled.len() >= MAX_PULLED {
@@ -104,7 +125,10 @@ impl Peer {
     /// Whether a shard of this server that comes now answers what was asked, and was not sent to everybody.
     pub(crate) fn is_pulling(&mut self, now: Time, router: RouterId) -> bool {
         let pulling = self.pulled.get(&router).is_some_and(|until| now < *until);
-        if !pulling {
+        if pulling {
+            // The rest of it may take its time on a slow link.
+            self.pulled.insert(router, now + PULL_TIME);
+        } else {
             self.pulled.remove(&router);
         }
         pulling
@@ -168,6 +192,8 @@ pub(crate) struct Peers {
     dials: BTreeMap<DialId, Aim>,
     next_dial: u64,
     own_key_heard: VecDeque<Time>,
+    /// When all neighbours may be asked for a sign of life again.
+    doubt_at: Time,
     /// Peering is over: our key runs elsewhere, or the server stops.
     closed: bool,
 }
@@ -204,6 +230,15 @@ impl Peers {
 
     pub(crate) fn link_of(&self, router: RouterId) -> Option<LinkId> {
         self.up.get(&router).copied()
+    }
+
+    /// Whether all neighbours are to be asked for a sign of life, because a link was lost; not again soon after.
+    pub(crate) fn doubts(&mut self, now: Time) -> bool {
+        let doubts = self.doubt_at <= now;
+        if doubts {
+            self.doubt_at = now + DOUBT_EVERY;
+        }
+        doubts
     }
 
     /// The servers with links that are up, and those links, in the order of their router ids.
@@ -454,6 +489,11 @@ impl Peers {
     pub(crate) fn pace_destinations(&mut self, now: Time, link: LinkId, count: usize) -> bool {
         let tokens = u64::try_from(count).unwrap_or(u64::MAX);
         self.by_link.get_mut(&link).is_some_and(|peer| peer.destinations.try_take(now, tokens))
+    }
+
+    /// Whether the shard that came last on this link was refused.
+    pub(crate) fn refused_shard(&self, link: LinkId) -> bool {
+        self.by_link.get(&link).is_some_and(|peer| peer.refused_shard)
     }
 
     /// Takes a probe's destinations from a link's budget, on credit where only some of the tokens are there: a probe

@@ -49,8 +49,8 @@ pub(crate) struct Item {
     pub(crate) owed: Owed,
     /// The channel of a post to sessions, for the notice if it is dropped.
     pub(crate) channel: Option<Arc<ChannelId>>,
-    /// Whether it is a `Route`, which the neighbour counts.
-    pub(crate) is_route: bool,
+    /// How many destinations it names as a `Route`, which the neighbour counts; 0 if it is none.
+    pub(crate) destinations: u16,
     /// Whether it is a frame of a client's session.
     pub(crate) counted: Counted,
     /// What it takes of the memory, from when it is sent on.
@@ -73,7 +73,12 @@ impl Item {
     /// A frame of our own that is not a message.
     pub(crate) const fn control(head: Bytes, body: Bytes) -> Self {
         let (class, source, owed, counted) = (SendClass::Control, OURSELVES, Owed::Nothing, Counted::No);
-        Self { head, body, class, source, owed, channel: None, is_route: false, counted, weight: None }
+        Self { head, body, class, source, owed, channel: None, destinations: 0, counted, weight: None }
+    }
+
+    /// Whether it is a `Route`.
+    pub(crate) const fn is_route(&self) -> bool {
+        self.destinations > 0
     }
 
     /// From now on it counts.
@@ -347,9 +352,9 @@ impl Queue {
         self.take(|all| all.class(class).cut())
     }
 
-    /// Takes a channel frame out that waits since `before` or longer.
+    /// Takes a frame out that may be dropped and waits since `before` or longer.
     pub(crate) fn expire(&mut self, before: Time) -> Option<Frames> {
-        self.take(|all| all.channel.expire(before))
+        self.take(|all| all.channel.expire(before).or_else(|| all.direct.expire(before)))
     }
 
     fn take(&mut self, from: impl FnOnce(&mut Classes) -> Option<Frames>) -> Option<Frames> {
@@ -384,9 +389,10 @@ impl Queue {
         self.classes.as_ref()?.in_order().filter_map(Turns::oldest).min()
     }
 
-    /// The same of channel frames alone.
-    pub(crate) fn oldest_channel(&self) -> Option<Time> {
-        self.classes.as_ref()?.channel.oldest()
+    /// The same of those that may be dropped.
+    pub(crate) fn oldest_droppable(&self) -> Option<Time> {
+        let all = self.classes.as_ref()?;
+        [&all.direct, &all.channel].into_iter().filter_map(Turns::oldest).min()
     }
 
     /// What waits in a class, in bytes.
@@ -477,16 +483,18 @@ mod tests {
     }
 
     #[test]
-    fn only_channel_frames_expire() {
+    fn control_frames_do_not_expire() {
         let mut queue = Queue::default();
         queue.push(Time::from_millis(1), &item(SendClass::Control, 1, 1, 1));
         queue.push(Time::from_millis(2), &item(SendClass::Channel, 1, 1, 2));
         queue.push(Time::from_millis(3), &item(SendClass::Channel, 2, 1, 3));
+        queue.push(Time::from_millis(2), &item(SendClass::Direct, 1, 1, 4));
         assert_eq!(
-            (queue.oldest(), queue.oldest_channel()),
+            (queue.oldest(), queue.oldest_droppable()),
             (Some(Time::from_millis(1)), Some(Time::from_millis(2)))
         );
         assert_eq!(queue.expire(Time::from_millis(2)).map(|frame| mark(&frame)), Some(2));
+        assert_eq!(queue.expire(Time::from_millis(2)).map(|frame| mark(&frame)), Some(4));
         assert!(queue.expire(Time::from_millis(2)).is_none());
         assert_eq!(marks(&mut queue), [1, 3]);
     }

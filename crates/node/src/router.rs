@@ -109,7 +109,7 @@ impl Node {
         let (head, body) = Frame::from(Kind::Deliver(deliver)).encode_split();
         let class = SendClass::Channel;
         let (owed, channel, counted) = (Owed::Session, Some(channel), Counted::Yes);
-        let item = Item { head, body, class, source, owed, channel, is_route: false, counted, weight: None };
+        let item = Item { head, body, class, source, owed, channel, destinations: 0, counted, weight: None };
         self.cx.stats.owe(u64::try_from(targets.ids.len()).unwrap_or(u64::MAX));
         Ok(self.links.fan_out(&mut self.cx, &targets, item))
     }
@@ -165,6 +165,7 @@ impl Node {
         let (origin, id, wants) = (head.origin, head.id, head.want_done);
         head.ttl = head.ttl.min(ROUTE_TTL).saturating_sub(1);
         head.dst = dst.into_iter().collect();
+        let is_refused = ours && head.class == Class::Shard && self.peers.refused_shard(link);
         let mut hops = Hops::default();
         if head.ttl > 0 || head.dst.is_empty() {
             hops = self.forward(Travelling { head, payload, source: link, from: Some(from) });
@@ -174,6 +175,9 @@ impl Node {
                 self.cx.stats.drop_new(copies, DroppedFor::Ttl);
             }
             self.undeliverable(&head);
+            hops.lose();
+        }
+        if is_refused {
             hops.lose();
         }
         if wants && self.can_done(link) {
@@ -275,9 +279,11 @@ impl Node {
             // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.
             _ => SendClass::Direct,
         };
+        // One that names nobody takes its place among the routes all the same.
+        let destinations = u16::try_from(route.head.dst.len()).unwrap_or(u16::MAX).max(1);
         let (head, body) = Frame::from(Kind::Route(route)).encode_split();
         self.cx.stats.owe(owed.copies());
-        let item = Item { class, source, owed, is_route: true, ..Item::control(head, body) };
+        let item = Item { class, source, owed, destinations, ..Item::control(head, body) };
         self.send_item(link, item)
     }
 }

@@ -83,8 +83,20 @@ impl Node {
         }
     }
 
+    /// Whether a digest or a pull with so many rows is looked at. One that is not is repaired by a later one.
+    fn takes_rows(&mut self, link: LinkId, rows: usize) -> bool {
+        let takes = self.peers.get_mut(link).is_some_and(|peer| peer.pace_rows(self.cx.now, rows));
+        if !takes {
+            self.refuse_object(link, Code::RateLimited);
+        }
+        takes
+    }
+
     /// A neighbour says what it holds: asks for what is newer there.
     pub(crate) fn digest(&mut self, link: LinkId, known: &[Have]) {
+        if !self.takes_rows(link, known.len()) {
+            return;
+        }
         let want = self.map.wants(&self.interest, known);
         if let Some(peer) = self.peers.get_mut(link) {
             for want in want.iter().filter(|want| want.shards) {
@@ -98,6 +110,9 @@ impl Node {
 
     /// A neighbour asks for objects. What we do not have is not owed, so that what is owed is bounded by the map.
     pub(crate) fn pull(&mut self, link: LinkId, want: &[Want]) {
+        if !self.takes_rows(link, want.len()) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(link) else { return };
         for want in want.iter().filter(|want| self.map.known(want.router).is_some()) {
             let owed = peer.owes.entry(want.router).or_insert(Want { record: false, shards: false, ..*want });
@@ -146,7 +161,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(link) else { return };
         let generation = self.map.generation();
         match self.map.insert(now, record, signed) {
-            RecordOutcome::Newer { forward, new_epoch } => {
+            RecordOutcome::Newer { forward, new_epoch, loses } => {
                 peer.records.take(now, 1);
                 if new_epoch {
                     self.interest.forget(router);
@@ -161,6 +176,9 @@ impl Node {
                 }
                 if self.map.generation() != generation {
                     self.map_changed();
+                }
+                if loses {
+                    self.doubt_neighbours();
                 }
             }
             RecordOutcome::Known | RecordOutcome::Older => {}
@@ -238,21 +256,26 @@ impl Node {
         let now = self.cx.now;
         let Some(peer) = self.peers.get_mut(link) else { return };
         let router = shard.server.router();
-        if !peer.shards.wait(now, 1).is_zero() {
+        let pulls = peer.is_pulling(now, router);
+        peer.refused_shard = !peer.shard_budget(pulls).wait(now, 1).is_zero();
+        if peer.refused_shard {
             return self.refuse_object(link, Code::RateLimited);
         }
         let known = self.map.known(router).filter(|known| known.record.server == shard.server);
         let epoch = known.map(|known| known.record.epoch);
         match self.interest.insert(now, shard, signed, epoch) {
             ShardOutcome::Newer => {
-                peer.shards.take(now, 1);
-                if peer.is_pulling(now, router) {
+                peer.shard_budget(pulls).take(now, 1);
+                if pulls {
                     self.sync.offer.insert(router);
                     self.sync.offer_at.get_or_insert(now + OFFER_AFTER);
                 }
             }
             ShardOutcome::Older | ShardOutcome::Own => {}
-            ShardOutcome::NoRecord | ShardOutcome::Full => self.cx.stats.objects_refused += 1,
+            ShardOutcome::NoRecord | ShardOutcome::Full => {
+                peer.refused_shard = true;
+                self.cx.stats.objects_refused += 1;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sending: one output for many links, queues behind windows, and what happens when one is full.
 
-use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Sent, Slot, Verdict, WINDOW_CLIENT};
+use super::out::Sent;
+use super::{Link, LinkKind, Links, QUEUE_AGE, QUEUE_CLIENT_FRAMES, Slot, Verdict, WINDOW_CLIENT};
 use crate::context::Context;
 use crate::frames::Frames;
 use crate::hop::{Hop, Miscounted};
@@ -409,8 +410,8 @@ fn put_out(now: Time, link: &mut Link, frame: &Frames, item: &Item) {
 #[inline(never)]
 fn spend(now: Time, link: &mut Link, frame: &Frames, item: &Item) -> (Owed, bool) {
     let Some(hop) = &mut link.about.hop else { return (item.owed, false) };
-    hop.spend(now, item.len());
-    if !item.is_route {
+    hop.spend(now, item.len(), item.destinations);
+    if !item.is_route() {
         return (item.owed, false);
     }
     hop.keep(now, frame.clone());

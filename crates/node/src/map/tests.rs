@@ -40,8 +40,8 @@ fn hear(map: &mut Map, now: Time, record: ServerRecord) -> RecordOutcome {
     map.insert(now, Verified::unchecked(record).shared(), &signed)
 }
 
-const NEW: RecordOutcome = RecordOutcome::Newer { forward: true, new_epoch: true };
-const NEWER: RecordOutcome = RecordOutcome::Newer { forward: true, new_epoch: false };
+const NEW: RecordOutcome = RecordOutcome::Newer { forward: true, new_epoch: true, loses: false };
+const NEWER: RecordOutcome = RecordOutcome::Newer { forward: true, new_epoch: false, loses: false };
 
 /// Server 0 with its record and links to `neighbours`, and the other servers with theirs.
 fn network(links: &[u16], others: &[(u16, &[u16])]) -> Map {
@@ -78,7 +78,7 @@ fn two_records_of_one_number_leave_the_smaller_hash_everywhere_and_mute_their_se
         assert_eq!(hear(map, secs(1), order[1].clone()), RecordOutcome::Equivocal);
         assert_eq!(map.equivocations(), 1);
         assert!(map.is_muted(secs(60), router(1)));
-        let muted = RecordOutcome::Newer { forward: false, new_epoch: false };
+        let muted = RecordOutcome::Newer { forward: false, new_epoch: false, loses: true };
         assert_eq!(hear(map, secs(60), record(1, 1, 2, &[])), muted);
         assert!(!map.is_muted(secs(61), router(1)));
         assert_eq!(hear(map, secs(61), record(1, 1, 3, &[])), NEWER);

@@ -104,6 +104,58 @@ fn e10_a_neighbour_that_counts_nothing_is_dead_after_two_seconds_and_nothing_is_
     assert_eq!((world.stats(0).pending, world.stats(0).forwarded), (0, 2));
 }
 
+/// A cut often takes several neighbours at once. They are found together, and not one after another by the messages that
+/// each of them swallows.
+#[test]
+fn neighbours_that_fall_silent_at_once_are_found_at_once_and_who_speaks_stays() {
+    let mut world = World::new(1);
+    let alice = world.client(0, 1);
+    world.join(alice, "lobby");
+    let all = [1, 2, 3, 4, 5].map(|number| (number, world.fake_peer(0, stranger(number))));
+    for (number, peer) in all {
+        world.ask(peer, record_of(stranger(number), 5, 1, &[server(0), stranger(9)]));
+    }
+    let [(_, first), .., (_, speaks)] = all;
+    world.ask(first, record_of(stranger(9), 5, 1, &[1, 2, 3, 4, 5].map(stranger)));
+    world.ask(first, shard_of(stranger(9), 5, 1, &[channel("lobby")]));
+    world.run_for(secs(1));
+    for (_, peer) in &all[..4] {
+        world.count_no_more(*peer);
+    }
+    world.say(alice, "lobby", "who gets it");
+    for _ in 0..44 {
+        world.run_for(ms(100));
+        let ping = Received::Other(Frame::from(Kind::Ping { nonce: 1, acked: 0 }));
+        world.give(0, Input::Frame { link: speaks.link, frame: ping });
+    }
+    let ended: Vec<Option<Code>> = all.iter().map(|(_, peer)| world.goodbye(*peer)).collect();
+    let silent = Some(Code::Timeout);
+    assert_eq!(
+        ended,
+        [silent, silent, silent, silent, None],
+        "two seconds for the first, two for the others"
+    );
+    assert_eq!(routes(world.inbox(speaks)).len(), 1);
+}
+
+#[test]
+fn a_link_that_is_lost_elsewhere_makes_us_ask_whether_ours_still_carry() {
+    let mut world = World::new(1);
+    let (speaks, silent) = (world.fake_peer(0, stranger(1)), world.fake_peer(0, stranger(2)));
+    world.ask(speaks, record_of(stranger(9), 5, 1, &[stranger(7), stranger(8)]));
+    world.run_for(secs(1));
+    world.ask(speaks, record_of(stranger(9), 5, 2, &[stranger(6), stranger(7), stranger(8)]));
+    world.run_for(secs(3));
+    assert_eq!(world.goodbye(silent), None, "a further link is no sign of a cut");
+    world.ask(speaks, record_of(stranger(9), 5, 3, &[stranger(6), stranger(7)]));
+    for _ in 0..21 {
+        let ping = Received::Other(Frame::from(Kind::Ping { nonce: 1, acked: 0 }));
+        world.give(0, Input::Frame { link: speaks.link, frame: ping });
+        world.run_for(ms(100));
+    }
+    assert_eq!((world.goodbye(silent), world.goodbye(speaks)), (Some(Code::Timeout), None));
+}
+
 #[test]
 fn what_was_out_on_a_lost_link_goes_again_after_the_news_of_it_and_before_what_still_waited() {
     let mut world = World::new(1);

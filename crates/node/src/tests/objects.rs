@@ -31,8 +31,22 @@ pub(crate) fn record_of(id: ServerId, epoch: u64, seq: u64, neighbours: &[Server
 pub(crate) fn shard_of(id: ServerId, epoch: u64, seq: u64, channels: &[ChannelId]) -> Received {
     let tags: BTreeSet<Tag> =
         channels.iter().map(|channel| Tag::of_channel(&Network::default(), channel)).collect();
-    let tags = tags.into_iter().collect();
-    let shard = InterestShard { server: id, epoch, seq, bits: 0, shard: 0, tags };
+    signed_shard(InterestShard {
+        server: id,
+        epoch,
+        seq,
+        bits: 0,
+        shard: 0,
+        tags: tags.into_iter().collect(),
+    })
+}
+
+/// A shard without tags, of so many that its number has that many bits.
+pub(crate) fn one_shard_of(id: ServerId, epoch: u64, seq: u64, (bits, shard): (u32, u32)) -> Received {
+    signed_shard(InterestShard { server: id, epoch, seq, bits, shard, tags: Vec::new() })
+}
+
+fn signed_shard(shard: InterestShard) -> Received {
     let signed = Signed { body: shard.encode(), sig: Signature::new([1; 64]) }.encode();
     Received::Shard { shard: Verified::unchecked(shard), signed }
 }

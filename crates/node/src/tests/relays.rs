@@ -71,6 +71,28 @@ fn a_neighbour_that_floods_another_one_through_us_ends_no_link_and_takes_no_turn
     }
 }
 
+/// Who takes a little now and then is not cut off, but gets nothing that is older than ten seconds (sections 1 and 10.3).
+#[test]
+fn what_waited_ten_seconds_for_a_neighbour_that_trickles_is_dropped() {
+    for class in [Class::Shard, Class::Dm, Class::Channel] {
+        let mut world = World::new(1);
+        let [source, slow] = [1, 2].map(|number| world.fake_peer(0, stranger(number)));
+        world.stall(0, slow.link, true);
+        for _ in 0..100 {
+            give(&mut world, source, through(class, &[stranger(2)], b'x', 30_000));
+        }
+        for _ in 0..99 {
+            assert!(world.stats(0).sizes.longest_queue > 2 << 20, "{class:?}: it is not old yet");
+            world.run_for(ms(100));
+            world.give(0, Input::Flushed { link: slow.link, bytes: 10 });
+        }
+        world.run_for(ms(300));
+        let waits = world.stats(0).sizes.longest_queue;
+        assert!(waits < 1 << 20, "{class:?}: {waits} bytes wait, beside what is out");
+        assert_eq!(world.goodbye(slow), None, "{class:?}");
+    }
+}
+
 /// What is ours goes past what we carry for others, however much that is.
 #[test]
 fn what_we_say_ourselves_has_room_in_a_queue_that_others_have_filled() {

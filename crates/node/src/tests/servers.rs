@@ -1,6 +1,6 @@
 //! Stories of several servers.
 
-use super::objects::{record_of, route, routes, shard_of, stranger, text_route};
+use super::objects::{one_shard_of, record_of, route, routes, shard_of, stranger, text_route};
 use super::world::{Client, World, channel, deliver, ms, place, post, receive, secs, server, user};
 use crate::{Accept, Check, Config, DroppedFor, Event, Input, LinkId, Neighbours, Received, RefusedFor};
 use bytes::Bytes;
@@ -626,6 +626,27 @@ fn a_server_that_loses_most_neighbours_at_once_says_so_at_once() {
     assert!(named.len() <= 8, "within the budget that others pass on: {named:?}");
 }
 
+/// Nobody else may learn of each visit, or one that knocks once a second would make a whole network pass records on.
+#[test]
+fn who_comes_and_goes_before_a_record_named_it_makes_us_tell_nobody() {
+    let mut world = World::new(1);
+    let stays = world.fake_peer(0, stranger(1));
+    world.run_for(secs(10));
+    world.take_inbox(stays);
+    for number in 2..22 {
+        let visitor = world.fake_peer(0, stranger(number));
+        world.run_for(ms(300));
+        world.hang_up(visitor);
+        world.run_for(ms(100));
+    }
+    world.run_for(secs(2));
+    assert_eq!(own_records(&world, stays), []);
+    world.fake_peer(0, stranger(99));
+    world.run_for(secs(2));
+    let named: Vec<usize> = own_records(&world, stays).iter().map(|record| record.neighbours.len()).collect();
+    assert_eq!(named, [2], "who stays is told of");
+}
+
 #[test]
 fn new_records_over_a_links_budget_are_refused() {
     let mut world = World::new(1);
@@ -683,6 +704,76 @@ fn a_digest_is_answered_with_a_pull_of_what_is_newer_there() {
         shards,
     });
     assert_eq!(want[..], expected);
+}
+
+#[test]
+fn digests_and_pulls_over_a_links_budget_are_not_looked_at_and_the_link_stays() {
+    let mut world = World::new(1);
+    let peer = world.fake_peer(0, stranger(1));
+    let row = |number| Have { router: stranger(number).router(), epoch: 5, seq: 1, shards: 0 };
+    let digest = |rows: u16| {
+        let known = (0..rows).map(row).collect();
+        Received::Other(Frame::from(Kind::Digest { known, more: false }))
+    };
+    let want: Vec<Want> = (0..1_024)
+        .map(|number| Want { router: stranger(number).router(), record: true, shards: true })
+        .collect();
+    for _ in 0..50 {
+        world.give(0, Input::Frame { link: peer.link, frame: digest(1_024) });
+        let pull = Received::Other(Frame::from(Kind::Pull { want: want.clone() }));
+        world.give(0, Input::Frame { link: peer.link, frame: pull });
+    }
+    assert_eq!(world.stats(0).objects_refused, 36, "64 of them take all that may come at once");
+    world.take_inbox(peer);
+    world.run_for(secs(2));
+    world.ask(peer, digest(1_000));
+    let pulled = |frame: &Frame| matches!(frame.kind, Kind::Pull { .. });
+    assert!(world.inbox(peer).iter().any(pulled) && world.goodbye(peer).is_none());
+}
+
+/// When two large networks meet over a single link, everything of the other half comes over it at once.
+#[test]
+fn all_that_was_asked_for_is_taken_and_of_the_rest_a_budget() {
+    for (asked, refused) in [(true, 0), (false, 2_000)] {
+        let mut world = World::new(1);
+        let peer = world.fake_peer(0, stranger(1));
+        world.ask(peer, record_of(stranger(1), 5, 1, &[server(0), stranger(2)]));
+        world.ask(peer, record_of(stranger(2), 5, 1, &[stranger(1)]));
+        if asked {
+            let known = vec![Have { router: stranger(2).router(), epoch: 5, seq: 1, shards: 7 }];
+            world.ask(peer, Received::Other(Frame::from(Kind::Digest { known, more: false })));
+        }
+        for number in 0..7_000 {
+            let frame = one_shard_of(stranger(2), 5, 1 + u64::from(number), (13, number));
+            world.give(0, Input::Frame { link: peer.link, frame });
+        }
+        assert_eq!(world.stats(0).objects_refused, refused, "asked for: {asked}");
+    }
+}
+
+/// Who waits for a join would otherwise hear that a server knows of it that does not.
+#[test]
+fn a_route_whose_shard_was_refused_is_not_reported_done() {
+    let mut world = World::new(1);
+    let peer = world.fake_peer(0, stranger(1));
+    let bring = |world: &mut World, id: u64| {
+        let mut route = route(&[server(0)], 9, Bytes::new(), None, Check::Good);
+        if let Received::Route { head, .. } = &mut route {
+            (head.class, head.want_done, head.id) = (Class::Shard, true, id);
+        }
+        let shard = shard_of(stranger(1), 5, id, &[channel("lobby")]);
+        for frame in [shard, route] {
+            world.ask(peer, frame);
+        }
+        let done = |frame: &Frame| match frame.kind {
+            Kind::RouteDone { id, .. } => Some(id),
+            _ => None,
+        };
+        world.inbox(peer).iter().filter_map(done).collect::<Vec<_>>()
+    };
+    assert_eq!(bring(&mut world, 1), [], "no record tells of that epoch");
+    world.ask(peer, record_of(stranger(1), 5, 1, &[server(0)]));
+    assert_eq!(bring(&mut world, 2), [2]);
 }
 
 #[test]

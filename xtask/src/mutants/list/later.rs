@@ -99,8 +99,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "routes of a lost link go in another order",
         edits: &[Edit {
             file: "crates/node/src/link.rs",
-            text: "routes.extend(waiting.filter(|item| item.is_route));",
-            by: "routes.splice(0..0, waiting.filter(|item| item.is_route));",
+            text: "routes.extend(waiting.filter(Item::is_route));",
+            by: "routes.splice(0..0, waiting.filter(Item::is_route));",
         }],
         tests: &[node("tests::hops"), node("")],
     },
@@ -119,8 +119,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "what a lost link kept goes before the neighbours know",
         edits: &[Edit {
             file: "crates/node/src/links.rs",
-            text: "        self.strand(routes);\n    }\n\n    pub(crate) fn timeout",
-            by: "        self.strand(routes);\n        self.send_stranded();\n    }\n\n    pub(crate) fn timeout",
+            text: "        self.server_down(link, why);\n        self.strand(routes);\n",
+            by: "        self.server_down(link, why);\n        self.strand(routes);\n        self.send_stranded();\n",
         }],
         tests: &[node("tests::hops"), node(""), STORIES],
     },
@@ -139,8 +139,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "a ring is not bounded by what the neighbour has counted",
         edits: &[Edit {
             file: "crates/node/src/link.rs",
-            text: "hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len))",
-            by: "hop.is_none_or(|hop| hop.may_send(now, len))",
+            text: "hop.is_none_or(|hop| hop.has_room(len) && hop.may_send(now, len, destinations))",
+            by: "hop.is_none_or(|hop| hop.may_send(now, len, destinations))",
         }],
         tests: &[node("tests::hops"), node("")],
     },
