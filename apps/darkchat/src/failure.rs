@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well: a code for programs, a sentence for people, an exit code for shells.
 
+use crate::clean;
 use darkchat_client::{ConnectError, JoinError, SendError};
 use darkchat_crypto::system::KeyFileError;
 use darkchat_proto::Code;
@@ -144,7 +145,8 @@ impl From<ConnectError> for Failure {
             ConnectError::Refused { code, .. } => (What::Refused, Some(*code)),
             _ => (What::Connect, None),
         };
-        Self::Of { what, message: chain(&error), reason, retry: None }
+        // What the server says stands in it.
+        Self::Of { what, message: clean::text(&chain(&error)), reason, retry: None }
     }
 }
 

@@ -1,9 +1,8 @@
 //! The manual login, `chat --manual-login`: connect, sign and verify step by step, to see what a login is made of.
 
 use crate::args::Global;
-use crate::connect;
 use crate::failure::{Failure, What};
-use crate::print;
+use crate::{clean, connect, print};
 use darkchat_client::ManualLogin;
 use darkchat_proto::Signature;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -44,7 +43,7 @@ pub(crate) async fn run(global: &Global, lines: &mut mpsc::Receiver<String>) -> 
                         print::notice("verified: the server has checked the signature and welcomes your key");
                         return Ok(());
                     }
-                    Err(error) => print::notice(&error.to_string()),
+                    Err(error) => print::notice(&clean::text(&error.to_string())),
                 },
             },
             _ => print::notice("write /connect, /sign, /verify [SIGNATURE], or /quit"),
