@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, action: &ChannelAction) -> Result<(), F
         ChannelAction::Join { file, called: name, json } => {
             let named = std::env::var_os(keep::VARIABLE).is_some();
             let input = Some(Path::new("-")).filter(|_| !named);
-            let invite = keep::invite(file.as_deref().or(input))?;
+            let invite = keep::invite(file.as_deref().or(input)).await?;
             let invite = invite.ok_or_else(|| Failure::Usage("there is no invitation".to_owned()))?;
             let client = connect::once(global, true).await?;
             let done = async {

@@ -26,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const READ_AHEAD: usize = 16;
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
-    let invite = keep::invite(args.invite.as_deref())?;
+    let invite = keep::invite(args.invite.as_deref()).await?;
     let mut lines = read_input();
     if args.manual_login {
         manual::run(global, &mut lines).await?;

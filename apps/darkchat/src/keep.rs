@@ -2,12 +2,13 @@
 
 use crate::args::Global;
 use crate::failure::{Failure, What};
-use crate::print;
+use crate::{apart, print};
 use darkchat_client::{Channel, Client, KeptChannels, SavedChannel, TextFileError};
 use darkchat_crypto::system;
 use darkchat_proto::limits::MAX_INVITE;
 use darkchat_proto::{ChannelName, Invite};
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,24 +27,28 @@ pub(crate) fn folder() -> Result<KeptChannels, Failure> {
 }
 
 /// The invitation of a file, of standard input for `-`, or of the environment.
-pub(crate) fn invite(file: Option<&Path>) -> Result<Option<Invite>, Failure> {
-    let mut text = String::new();
-    match file {
-        Some(path) if path == Path::new("-") => {
-            std::io::stdin().lock().take(TEXT_MAX).read_to_string(&mut text)?;
-        }
+pub(crate) async fn invite(file: Option<&Path>) -> Result<Option<Invite>, Failure> {
+    let text = match file {
+        Some(path) if path == Path::new("-") => apart::wait_for(|| text_of(io::stdin().lock())).await?,
         Some(path) => {
-            let read =
-                std::fs::File::open(path).and_then(|file| file.take(TEXT_MAX).read_to_string(&mut text));
-            read.map_err(|error| Failure::new(What::Io, format!("cannot read {}: {error}", path.display())))?;
+            let cannot =
+                |error: io::Error| Failure::new(What::Io, format!("cannot read {}: {error}", path.display()));
+            let file = path.to_owned();
+            apart::wait_for(move || text_of(File::open(file)?)).await.map_err(cannot)?
         }
         None => match std::env::var(VARIABLE) {
-            Ok(value) => text = value,
+            Ok(value) => value,
             Err(_) => return Ok(None),
         },
-    }
+    };
     // What is wrong with it is said without repeating any of it.
     text.parse().map(Some).map_err(|error| Failure::Usage(format!("{error}")))
+}
+
+fn text_of(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    from.take(TEXT_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Comes back to a private channel that is kept here.

@@ -1,5 +1,6 @@
 //! `darkchat`: arguments, one command, and exit codes.
 
+mod apart;
 mod args;
 mod bench;
 mod channel;

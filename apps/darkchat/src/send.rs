@@ -4,20 +4,23 @@ use crate::args::{Global, Send, Wait};
 use crate::failure::{Failure, What};
 use crate::place::Place;
 use crate::print::{self, Json};
-use crate::{connect, keep};
+use crate::{apart, connect, keep};
 use darkchat_client::{Channel, Client, Payload};
 use darkchat_proto::limits::{MAX_DM_BODY, MAX_PAYLOAD};
 use darkchat_proto::{Invite, UserId};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 /// What is sent, read whole: a message that is too long fails before anything is sent.
-fn messages(args: &Send) -> Result<Vec<Vec<u8>>, Failure> {
+async fn messages(args: &Send) -> Result<Vec<Vec<u8>>, Failure> {
     let is_input = args.file.is_none() && args.text.as_deref().is_none_or(|text| text == "-");
-    let bytes = match (&args.file, &args.text) {
-        (Some(file), _) => std::fs::read(file)
-            .map_err(|error| Failure::new(What::Io, format!("cannot read {}: {error}", file.display())))?,
+    let bytes = match (args.file.clone(), &args.text) {
+        (Some(file), _) => {
+            let cannot = format!("cannot read {}", file.display());
+            let read = apart::wait_for(move || std::fs::read(file)).await;
+            read.map_err(|error| Failure::new(What::Io, format!("{cannot}: {error}")))?
+        }
         (None, Some(text)) if !is_input => text.clone().into_bytes(),
-        _ => read_input()?,
+        _ => apart::wait_for(read_input).await?,
     };
     let messages = if args.each_line {
         let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -38,9 +41,9 @@ fn messages(args: &Send) -> Result<Vec<Vec<u8>>, Failure> {
     }
 }
 
-fn read_input() -> Result<Vec<u8>, Failure> {
+fn read_input() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    io::stdin().lock().read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -75,10 +78,10 @@ pub(crate) async fn run(global: &Global, args: &Send) -> Result<(), Failure> {
             "a channel's messages are not acknowledged: --wait received goes with --to".into(),
         ));
     }
-    let messages = messages(args)?;
+    let messages = messages(args).await?;
     let is_direct = args.to.is_some();
     let invite = match args.channel {
-        None if !is_direct => keep::invite(args.invite.as_deref())?,
+        None if !is_direct => keep::invite(args.invite.as_deref()).await?,
         _ => None,
     };
     let client = connect::once(global, is_direct).await?;

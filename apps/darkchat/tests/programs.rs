@@ -189,6 +189,38 @@ fn the_end_of_input_waits_for_what_was_typed() {
     }
 }
 
+/// Whether the program catches this signal, as Linux tells it.
+#[cfg(target_os = "linux")]
+fn catches(program: &Program, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_a_command_that_waits_for_its_input() {
+    let waiting = [
+        &["send", "-c", "x"][..],
+        &["send", "-c", "x", "--each-line", "-"],
+        &["channel", "join"],
+        &["send", "--invite", "-", "hi"],
+        &["recv", "--invite", "-"],
+        &["send", "-c", "x", "--file", "/dev/stdin"],
+        &["send", "--invite", "/dev/stdin", "hi"],
+    ];
+    for args in waiting {
+        for (name, number, code) in [("INT", 2, 130), ("TERM", 15, 143)] {
+            let mut program = Program::start(client("127.0.0.1:1").env_remove("DARKCHAT_INVITE").args(args));
+            common::until("it catches signals", || catches(&program, number));
+            program.signal(name);
+            // Its input is still open.
+            assert_eq!(program.out.next(), None, "{args:?}");
+            assert_eq!(program.code(), code, "{args:?}");
+        }
+    }
+}
+
 /// Asks at the prompt until somebody is in the channel.
 fn wait_for_member(server: &mut Server, channel: &str) {
     while server.ask(&format!("channels {channel}")) == ["(none)"] {
