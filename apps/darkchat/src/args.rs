@@ -1,8 +1,11 @@
 //! The client's commands and flags: one table for the command line, the environment and `--help`.
 
 use crate::place::Place;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use darkchat_proto::{ChannelName, Network, ServerAddr, UserId, UserName};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +17,27 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads what was given. The command line goes before the environment: `--ephemeral` also before a key file that
+    /// stands there.
+    ///
+    /// # Errors
+    /// A usage error.
+    pub(crate) fn read(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let given = command.try_get_matches_from_mut(words)?;
+        let mut cli = Self::from_arg_matches(&given).map_err(|error| error.format(&mut command))?;
+        if cli.global.ephemeral && cli.global.identity.take().is_some() {
+            let is_typed = given.value_source("identity") == Some(ValueSource::CommandLine);
+            if is_typed {
+                let told = "'--identity <FILE>' cannot be used with '--ephemeral'";
+                return Err(command.error(ErrorKind::ArgumentConflict, told));
+            }
+        }
+        Ok(cli)
+    }
 }
 
 /// Flags that may stand before or after the command.
@@ -34,7 +58,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FILE", global = true, env = "DARKCHAT_TLS_CA")]
     pub(crate) tls_ca: Option<PathBuf>,
     /// The key file; identity.key in the folder of darkchat if not given, made when missing.
-    #[arg(long, value_name = "FILE", global = true, env = "DARKCHAT_IDENTITY", conflicts_with = "ephemeral")]
+    #[arg(long, value_name = "FILE", global = true, env = "DARKCHAT_IDENTITY")]
     pub(crate) identity: Option<PathBuf>,
     /// A fresh key in memory only.
     #[arg(long, global = true)]
@@ -390,10 +414,9 @@ pub(crate) enum IdAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once("darkchat").chain(line.split_whitespace()))
+        Cli::read(std::iter::once("darkchat").chain(line.split_whitespace()))
     }
 
     #[test]
@@ -420,6 +443,8 @@ mod tests {
             ("send -c ops --to uaqyuk2c423ps5mkq5x5w6c7gu4egbiq7gqvm2yier525ib4yzqacl2v x", "--to"),
             ("send --to nobody x", "nobody"),
             ("recv --dm -c ops", "--channel"),
+            ("--identity a --ephemeral id", "--ephemeral"),
+            ("--identity a id --ephemeral", "--identity"),
             ("--server ftp:// id", "ftp://"),
             ("recv -c ops --format %q", "%q"),
         ] {

@@ -21,7 +21,6 @@ mod send;
 mod stack;
 
 use args::{Cli, Color, Command, IdAction};
-use clap::Parser as _;
 use failure::Failure;
 use std::alloc::System;
 use std::process::ExitCode;
@@ -39,7 +38,7 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let command = command.unwrap_or_else(|| Command::Chat(args::Chat::default()));
     if global.verbose {
         log(global.color);

@@ -7,6 +7,7 @@ use common::{Folder, Kind, Program, Server, client, heard_text, listen, reach, s
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,20 @@ fn a_second_server_with_the_same_key_is_told_what_to_do() {
     assert_eq!(second.code(), 1);
 }
 
+/// Another key would be another server: whoever knows this one refuses it.
+#[test]
+fn a_key_file_that_others_can_read_is_to_be_closed_and_not_to_be_replaced() {
+    let folder = Folder::new();
+    let key = folder.path().join("server.key");
+    let server = |args: &[&str]| common::server().args(args).arg("--key").arg(&key).output().unwrap();
+    assert!(server(&["id", "new"]).status.success());
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let out = server(&["--tcp", "0", "--no-peer-listen", "--prompt", "never"]);
+    let told = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{told}");
+    assert!(told.contains("chmod 600") && !told.contains("--ephemeral") && !told.contains("--key"), "{told}");
+}
+
 #[test]
 fn an_address_that_is_taken_is_exit_three_and_nothing_stays_bound() {
     let server = Server::start(Kind::Tcp, &[]);
@@ -174,4 +189,52 @@ fn limits_are_printed_as_names_and_values() {
     assert!(public.lines().all(|line| line.split(' ').count() == 2), "{public}");
     assert!(public.contains("profile public\n") && public.contains("max_frame 73728\n"));
     assert_ne!(public, limits("trusted"));
+}
+
+/// What a service's environment says is a default: an operator's flag goes before it.
+#[test]
+fn a_flag_goes_before_the_variable_of_its_opposite() {
+    let run = |name: &str, value: &str, args: &[&str]| {
+        common::server().env(name, value).args(args).arg("--print-limits").output().unwrap()
+    };
+    let both_ways = [
+        ("DARKCHATD_KEY", "server.key", "--ephemeral"),
+        ("DARKCHATD_PEER_LISTEN", "127.0.0.1:0", "--no-peer-listen"),
+        ("DARKCHATD_WEB_ROOT", "page", "--no-web"),
+        ("DARKCHATD_EPHEMERAL", "1", "--key=server.key"),
+        ("DARKCHATD_NO_PEER_LISTEN", "yes", "--peer-listen=127.0.0.1:0"),
+        ("DARKCHATD_NO_WEB", "true", "--web-root=page"),
+        ("DARKCHATD_LAN", "on", "--no-lan"),
+        ("DARKCHATD_NO_LAN", "1", "--lan"),
+        ("DARKCHATD_LAN", "false", "--no-lan"),
+    ];
+    for (name, value, flag) in both_ways {
+        let out = run(name, value, &[flag]);
+        assert!(out.status.success(), "{name}={value} {flag}: {out:?}");
+    }
+    let wrong = run("DARKCHATD_KEY", "server.key", &["--ephemeral", "--key", "other.key"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    let mut contradicting = common::server();
+    contradicting.env("DARKCHATD_LAN", "1").env("DARKCHATD_NO_LAN", "1").arg("--print-limits");
+    let out = contradicting.output().unwrap();
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("'DARKCHATD_LAN' cannot be used with"), "{out:?}");
+}
+
+#[test]
+fn the_flag_that_goes_before_is_the_one_that_counts() {
+    let peers = |name: &str, value: &str, args: &[&str]| {
+        let mut command = common::server();
+        command.env(name, value).args(["--ephemeral", "--tcp", "0", "--prompt", "never"]).args(args);
+        let mut server = Program::start(&mut command);
+        let report: Vec<String> =
+            std::iter::from_fn(|| server.out.next().filter(|line| line != "ready")).collect();
+        server.signal("TERM");
+        assert_eq!(server.code(), 0);
+        report.iter().filter(|line| line.starts_with("peers")).count()
+    };
+    assert_eq!(peers("DARKCHATD_PEER_LISTEN", "127.0.0.1:0", &["--no-peer-listen"]), 0);
+    assert_eq!(peers("DARKCHATD_NO_PEER_LISTEN", "1", &["--peer-listen", "0"]), 1);
+    assert_eq!(peers("DARKCHATD_NO_PEER_LISTEN", "0", &["--peer-listen", "0"]), 1);
+    assert_eq!(peers("DARKCHATD_NO_PEER_LISTEN", "1", &[]), 0);
 }

@@ -189,6 +189,22 @@ fn the_end_of_input_waits_for_what_was_typed() {
     }
 }
 
+#[test]
+fn a_key_for_the_moment_goes_before_the_file_that_the_environment_names() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let folder = Folder::new();
+    let file = folder.path().join("ann.key");
+    let send = |flags: &[&str]| {
+        let mut command = darkchat(&folder);
+        command.env("DARKCHAT_IDENTITY", &file).args(["--server", server.any()]).args(flags);
+        command.args(["send", "-c", "x", "hi"]).output().unwrap()
+    };
+    let out = send(&["--ephemeral"]);
+    assert!(out.status.success() && !file.exists(), "{out:?}");
+    assert_eq!(send(&["--ephemeral", "--identity", "other.key"]).status.code(), Some(2));
+    assert!(send(&[]).status.success() && file.exists());
+}
+
 /// Whether the program catches this signal, as Linux tells it.
 #[cfg(target_os = "linux")]
 fn catches(program: &Program, signal: u32) -> bool {

@@ -1,9 +1,13 @@
 //! The server's flags: one table for the command line, the environment and `--help`.
 
 use crate::lan::Place;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use darkchat_proto::{Addr, GossipAddr, Network, PORT_PEER, PORT_TCP, PORT_WS, ServerAddr};
 use darkchat_transport_ws::Origin;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,10 +95,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "8546", env = "DARKCHATD_WS")]
     pub(crate) ws: Option<WsListen>,
     /// Serve no web page on the WebSocket port, only its health and its key.
-    #[arg(long, env = "DARKCHATD_NO_WEB")]
+    #[arg(long, env = "DARKCHATD_NO_WEB", value_parser = FalseyValueParser::new())]
     pub(crate) no_web: bool,
     /// Serve the page in this folder instead of the one inside the program; it is read once, at the start.
-    #[arg(long, value_name = "DIR", env = "DARKCHATD_WEB_ROOT", conflicts_with = "no_web")]
+    #[arg(long, value_name = "DIR", env = "DARKCHATD_WEB_ROOT")]
     pub(crate) web_root: Option<PathBuf>,
     /// A host name under which browsers reach the WebSocket port, also through a proxy with TLS; may be given again.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name, env = "DARKCHATD_WEB_HOST")]
@@ -109,10 +113,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "DARKCHATD_TLS_KEY")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Where other servers reach this one [default: 127.0.0.1:30303].
-    #[arg(long, value_name = "HOST:PORT", env = "DARKCHATD_PEER_LISTEN", conflicts_with = "no_peer_listen")]
+    #[arg(long, value_name = "HOST:PORT", env = "DARKCHATD_PEER_LISTEN")]
     pub(crate) peer_listen: Option<PeerListen>,
     /// Do not listen for other servers; only dial them.
-    #[arg(long, env = "DARKCHATD_NO_PEER_LISTEN")]
+    #[arg(long, env = "DARKCHATD_NO_PEER_LISTEN", value_parser = FalseyValueParser::new())]
     pub(crate) no_peer_listen: bool,
     /// Dial this server and keep the link; may be given again.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DARKCHATD_CONNECT")]
@@ -121,19 +125,19 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = with_key, env = "DARKCHATD_ELSEWHERE")]
     pub(crate) elsewhere: Vec<ServerAddr>,
     /// The key file; server.key in the folder of darkchat if not given.
-    #[arg(long, value_name = "FILE", env = "DARKCHATD_KEY", conflicts_with = "ephemeral")]
+    #[arg(long, value_name = "FILE", env = "DARKCHATD_KEY")]
     pub(crate) key: Option<PathBuf>,
     /// A fresh key in memory only.
-    #[arg(long, env = "DARKCHATD_EPHEMERAL")]
+    #[arg(long, env = "DARKCHATD_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub(crate) ephemeral: bool,
     /// The network that the server belongs to.
     #[arg(long, value_name = "NAME", default_value = "main", env = "DARKCHATD_NETWORK")]
     pub(crate) network: Network,
     /// Permit dialling private addresses learnt from peers [default: while all own listeners are on loopback].
-    #[arg(long, env = "DARKCHATD_LAN", conflicts_with = "no_lan")]
+    #[arg(long, env = "DARKCHATD_LAN", value_parser = FalseyValueParser::new())]
     pub(crate) lan: bool,
     /// Never dial private addresses learnt from peers.
-    #[arg(long, env = "DARKCHATD_NO_LAN")]
+    #[arg(long, env = "DARKCHATD_NO_LAN", value_parser = FalseyValueParser::new())]
     pub(crate) no_lan: bool,
     /// Announce this server in the local network by multicast DNS, and find others there; on loopback for servers of
     /// this machine [default: lan if --lan is given and a listener is not on loopback, else off].
@@ -266,6 +270,55 @@ impl<const PORT: u16> std::str::FromStr for Listen<PORT> {
     }
 }
 
+/// Flags of which only one can hold.
+const OPPOSITES: [(&str, &str); 4] =
+    [("web_root", "no_web"), ("peer_listen", "no_peer_listen"), ("key", "ephemeral"), ("lan", "no_lan")];
+
+impl Cli {
+    /// Reads what was given. The command line goes before the environment, also where it says the opposite by another
+    /// flag.
+    ///
+    /// # Errors
+    /// A usage error; one is that two opposites are given in the same place.
+    pub(crate) fn read(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let given = command.try_get_matches_from_mut(words)?;
+        let mut cli = Self::from_arg_matches(&given).map_err(|error| error.format(&mut command))?;
+        if cli.command.is_some() {
+            return Ok(cli);
+        }
+        for (one, other) in OPPOSITES {
+            match (place(&given, one), place(&given, other)) {
+                (Some(first), Some(second)) if first == second => {
+                    return Err(contradiction(&mut command, first, one, other));
+                }
+                (first, second) if first > second => cli.run.forget(other),
+                _ => cli.run.forget(one),
+            }
+        }
+        Ok(cli)
+    }
+}
+
+/// Where it was said, if it was, that a flag holds.
+fn place(given: &ArgMatches, flag: &str) -> Option<ValueSource> {
+    let is_off = given.try_get_one::<bool>(flag).is_ok_and(|on| on == Some(&false));
+    given.value_source(flag).filter(|place| *place != ValueSource::DefaultValue && !is_off)
+}
+
+fn contradiction(command: &mut clap::Command, place: ValueSource, one: &str, other: &str) -> clap::Error {
+    let name = |flag: &str| {
+        let flag = command.get_arguments().find(|arg| arg.get_id() == flag)?;
+        match place {
+            ValueSource::EnvVariable => flag.get_env().map(|name| name.to_string_lossy().into_owned()),
+            _ => Some(flag.to_string()),
+        }
+    };
+    let names = [one, other].map(|flag| name(flag).unwrap_or_else(|| flag.to_owned()));
+    let told = format!("'{}' cannot be used with '{}'", names[0], names[1]);
+    command.error(ErrorKind::ArgumentConflict, told)
+}
+
 /// What the listener flags come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listeners {
@@ -274,6 +327,21 @@ pub(crate) struct Listeners {
 }
 
 impl Run {
+    /// As if this flag had not been given.
+    fn forget(&mut self, flag: &str) {
+        match flag {
+            "web_root" => self.web_root = None,
+            "no_web" => self.no_web = false,
+            "peer_listen" => self.peer_listen = None,
+            "no_peer_listen" => self.no_peer_listen = false,
+            "key" => self.key = None,
+            "ephemeral" => self.ephemeral = false,
+            "lan" => self.lan = false,
+            "no_lan" => self.no_lan = false,
+            other => debug_assert!(false, "no opposite: {other}"),
+        }
+    }
+
     /// Neither --tcp nor --ws means both.
     pub(crate) fn listeners(&self) -> Listeners {
         let neither = self.tcp.is_none() && self.ws.is_none();
@@ -348,11 +416,13 @@ fn handshake_timeout(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(std::iter::once("darkchatd").chain(line.split_whitespace()))
+    }
 
     fn listeners(line: &str) -> Vec<String> {
-        let cli = Cli::try_parse_from(std::iter::once("darkchatd").chain(line.split_whitespace())).unwrap();
-        let Listeners { clients, peers } = cli.run.listeners();
+        let Listeners { clients, peers } = read(line).unwrap().run.listeners();
         clients.iter().chain(&peers).map(ToString::to_string).collect()
     }
 
@@ -372,10 +442,7 @@ mod tests {
 
     #[test]
     fn multicast_dns_is_off_unless_it_or_the_lan_is_asked_for() {
-        let place = |line: &str| {
-            let words = std::iter::once("darkchatd").chain(line.split_whitespace());
-            Cli::try_parse_from(words).unwrap().run.mdns_place()
-        };
+        let place = |line: &str| read(line).unwrap().run.mdns_place();
         for off in ["", "--tcp 0.0.0.0:1", "--no-lan", "--lan", "--lan --tcp 0.0.0.0:1 --mdns off"] {
             assert_eq!(place(off), None, "{off}");
         }
@@ -406,13 +473,15 @@ mod tests {
             ("--advertise chat.example", "chat.example"),
             ("--dialable maybe", "maybe"),
             ("--tls-cert a", "--tls-key"),
-            ("--no-web --web-root a", "--web-root"),
+            ("--no-web --web-root a", "'--web-root <DIR>' cannot be used with '--no-web'"),
+            ("--peer-listen 1 --no-peer-listen", "--no-peer-listen"),
+            ("--key a --ephemeral", "--ephemeral"),
+            ("--no-lan --lan", "--no-lan"),
             ("--web-host chat.example:80", "chat.example:80"),
             ("--origin chat.example", "chat.example"),
             ("--connect ftp", "127"),
         ] {
-            let words = std::iter::once("darkchatd").chain(line.split_whitespace());
-            match Cli::try_parse_from(words) {
+            match read(line) {
                 Err(error) => assert!(error.to_string().contains(says), "{error}"),
                 Ok(cli) => assert_eq!(line, "--connect ftp", "{cli:?}"),
             }

@@ -18,7 +18,6 @@ mod tls;
 mod web;
 
 use args::{Cli, Command, IdAction, TlsAction};
-use clap::Parser as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -28,7 +27,7 @@ const FAILED: u8 = 1;
 const NOT_BOUND: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let done = match cli.command {
         Some(Command::Id { action, options }) => id::run(&action.unwrap_or(IdAction::Show), &options)
             .and_then(|line| printed(&format!("{line}\n"))),

@@ -14,7 +14,7 @@ use crate::web::Web;
 use crate::{http, id, lan, log, mdns, print, prompt, report, web};
 use anyhow::Context as _;
 use darkchat_crypto::Identity;
-use darkchat_crypto::system::KeyLock;
+use darkchat_crypto::system::{KeyFileError, KeyLock};
 use darkchat_proto::{Addr, ServerAddr, ServerId};
 use darkchat_server::{Accept, Profile, Server};
 use darkchat_transport_tcp::Tcp;
@@ -43,8 +43,12 @@ fn key(run: &Run) -> anyhow::Result<(Identity, Option<KeyLock>)> {
         return Ok((Identity::generate(), None));
     }
     let path = run.key.clone().map_or_else(id::default_key, Ok)?;
-    let (identity, lock) = Identity::load_or_create_locked(&path)
-        .context("for a second server on this machine, give it --key FILE or --ephemeral")?;
+    let (identity, lock) = Identity::load_or_create_locked(&path).map_err(|error| match error {
+        KeyFileError::Locked { .. } => anyhow::Error::new(error)
+            .context("for a second server on this machine, give it --key FILE or --ephemeral"),
+        // A server that is given another key instead is refused by all who know this one.
+        _ => error.into(),
+    })?;
     Ok((identity, Some(lock)))
 }
 
