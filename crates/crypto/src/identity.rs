@@ -5,17 +5,19 @@ use darkchat_proto::{Network, ServerId, Signature, UserId};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fmt;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The exact bytes that somebody is asked to sign. Source: `docs/protocol.md`, section 2, "signature input".
 ///
 /// Only this crate makes one, so whoever signs requests signs nothing else. The signer may be an [`Identity`],
 /// a hardware key, an agent in another process, or a person who copies [`bytes`](Self::bytes) in hexadecimal
 /// digits: what comes back is 64 bytes of Ed25519 over exactly these bytes.
+///
+/// What is signed may be a secret, as a rekey of a private channel is: the bytes are wiped on drop and never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignRequest {
     context: Context,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl SignRequest {
@@ -23,7 +25,8 @@ impl SignRequest {
     pub(crate) fn new(context: Context, network: &Network, parts: &[&[u8]]) -> Self {
         let head = [PREFIX, context.label().as_bytes(), &[0], network.as_bytes(), &[0]];
         let len = head.iter().chain(parts).map(|part| part.len()).sum();
-        let mut bytes = Vec::with_capacity(len);
+        // As long as it will be: a buffer that grows would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(len));
         for part in head.iter().chain(parts) {
             bytes.extend_from_slice(part);
         }
@@ -48,8 +51,8 @@ impl fmt::Debug for SignRequest {
         let Self { context, bytes } = self;
         f.debug_struct("SignRequest")
             .field("context", context)
-            .field("bytes", &HEXLOWER.encode(bytes))
-            .finish()
+            .field("len", &bytes.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -31,6 +31,7 @@ use errands::Errands;
 use line::Line;
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use tails::Tails;
 
 /// Private channels of one client (GROUP_MEMBERS, channels per client).
@@ -61,7 +62,7 @@ struct Private {
 }
 
 /// All private channels of the session.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Privates {
     channels: BTreeMap<ChannelId, Private>,
     /// The channel, as the user knows it, of each generation.
@@ -69,6 +70,20 @@ pub(super) struct Privates {
     errands: Errands,
     proposals: VecDeque<Proposal>,
     orphans: VecDeque<(UserId, Signed)>,
+}
+
+impl fmt::Debug for Privates {
+    /// Without the rekeys that wait for those before them: each holds a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channels, of, errands, proposals, orphans } = self;
+        f.debug_struct("Privates")
+            .field("channels", channels)
+            .field("of", of)
+            .field("errands", errands)
+            .field("proposals", proposals)
+            .field("orphans", &orphans.len())
+            .finish()
+    }
 }
 
 impl Privates {

@@ -24,6 +24,10 @@ impl Session {
             Received::Refused { code } => self.cut(code),
             Received::Other(frame) => self.frame(now, frame),
             _ if !self.connection.is_up() => self.cut(Code::BadFrame),
+            // What members say there is sealed. A server, or who was removed and has not left yet, may bring what is not.
+            Received::Post { channel, post: Ok(post), .. } if self.private.is_generation(&channel) => {
+                self.stats.malformed = self.stats.malformed.saturating_add(entries(&post));
+            }
             Received::Post { channel, id, post: Ok(post) } => self.post(now, channel, id, post.into_inner()),
             Received::Post { post: Err(VerifyError::BadSignature), .. } => self.stats.bad_signature += 1,
             Received::Post { post: Err(_), .. } | Received::Malformed => self.stats.malformed += 1,

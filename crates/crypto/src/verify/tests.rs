@@ -186,14 +186,11 @@ fn no_signed_prefix_begins_another() {
 }
 
 #[test]
-fn a_request_says_what_it_is_for_and_prints_its_bytes() {
+fn a_request_says_what_it_is_for_and_prints_none_of_its_bytes() {
     let request = sign::post(&network(), b"x");
     assert_eq!(request.context(), Context::Post);
     assert_eq!(request.bytes(), b"dchat/1/msg\0main\0x");
-    assert_eq!(
-        format!("{request:?}"),
-        "SignRequest { context: Post, bytes: \"64636861742f312f6d7367006d61696e0078\" }"
-    );
+    assert_eq!(format!("{request:?}"), "SignRequest { context: Post, len: 18, .. }");
 }
 
 #[test]

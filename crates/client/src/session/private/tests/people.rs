@@ -32,6 +32,11 @@ impl Person {
     pub(super) fn id(&self) -> UserId {
         self.me.user_id()
     }
+
+    /// Where the server has let this person in.
+    pub(super) fn joined(&self) -> impl Iterator<Item = &ChannelId> {
+        self.joined.iter()
+    }
 }
 
 /// Everybody, by number.

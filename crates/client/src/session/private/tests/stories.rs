@@ -1,8 +1,16 @@
 //! What people live through in a private channel.
 
-use super::people::{HOUR, MINUTE, People};
-use crate::session::{Change, Charter, Event, Failure, Input, Output, PrivateError, SavedChannel, Ticket};
-use darkchat_proto::{Time, UserId};
+use super::people::{HOUR, MINUTE, People, WALL, key};
+use crate::KeptChannels;
+use crate::session::{
+    Change, Charter, Event, Failure, Input, Output, PrivateError, Received, SavedChannel, Ticket,
+};
+use bytes::Bytes;
+use darkchat_crypto::{Identity, sign};
+use darkchat_proto::{
+    ChannelId, Content, Deliver, Entry, Frame, GroupControl, Kind, Network, Post, Rekey, Signed, Time, UserId,
+};
+use data_encoding::HEXLOWER;
 use std::time::Duration;
 
 fn listed(people: &People, who: &[usize]) -> Charter {
@@ -111,10 +119,85 @@ fn a_removed_member_opens_nothing_that_is_said_later_and_the_others_go_on_withou
     let mut opened = 0;
     for generation in groups {
         for (_, sealed) in &people.recorded {
-            opened += usize::from(generation.group.open(sealed, super::people::WALL).is_ok());
+            opened += usize::from(generation.group.open(sealed, WALL).is_ok());
         }
     }
     assert!(opened <= 3, "before, her own words, and that the channel has moved: {opened}");
+}
+
+/// What an author signs for a public channel, on the id of this one.
+fn public(channel: ChannelId, author: &Identity) -> Frame {
+    let post = Post {
+        author: author.user_id(),
+        channel,
+        stream: 5,
+        seq: 1,
+        time_ms: WALL,
+        name: "Carol".to_owned(),
+        entries: vec![Entry::text("listen, all of you"), Entry::text("I am still here")],
+    };
+    let body = post.encode();
+    let sig = author.sign(&sign::post(&Network::default(), &body));
+    Kind::Deliver(Deliver { channel, content: Content::Public(Signed { body, sig }) }.encode()).into()
+}
+
+#[test]
+fn what_is_not_sealed_is_not_shown_in_a_private_channel_whoever_signed_it() {
+    let mut people = People::new(3);
+    let charter = listed(&people, &[1, 2]);
+    let garden = people.create(0, charter);
+    let carol = people.all[2].id();
+    people.change(0, garden, remove(carol));
+    let generations: Vec<ChannelId> = people.all[0].joined().copied().collect();
+    assert_eq!(generations.len(), 3, "what was before the removal is read on for five minutes");
+    people.all[0].events.clear();
+    for author in [key(3), key(2), key(99)] {
+        for channel in &generations {
+            let frame = public(*channel, &author);
+            people.give(0, Input::Frame(Received::check(&Network::default(), frame)));
+        }
+    }
+    let shown = |event: &Event| matches!(event, Event::Message { .. } | Event::Member { .. });
+    assert!(!people.all[0].events.iter().any(shown), "{:?}", people.all[0].events);
+    let stats = people.all[0].session.stats();
+    assert_eq!((stats.malformed, stats.shown), (18, 0), "nine posts of two entries");
+}
+
+#[test]
+fn the_secret_of_a_rekey_stands_in_no_debug_output() {
+    let mut people = People::new(2);
+    let (garden, hedge) = (people.create(0, Charter::default()), people.create(1, Charter::default()));
+    let session = &mut people.all[0].session;
+    session.change(Time::ZERO, Ticket(1), garden, &Change::default());
+    let mut texts = vec![format!("{session:?}")];
+    let told: Vec<Output> = std::iter::from_fn(|| session.poll()).collect();
+    texts.push(format!("{told:?}"));
+    let request = told.iter().find_map(|output| match output {
+        Output::Sign { request, .. } => Some(request.clone()),
+        _ => None,
+    });
+    let signed = request.unwrap().bytes().strip_prefix(b"dchat/1/rekey\0main\0").map(Bytes::copy_from_slice);
+    let proposed = Rekey::decode(signed.unwrap()).unwrap().next.secret;
+
+    // And of one that waits for those before it.
+    people.change(1, hedge, Change::default());
+    let line = &people.all[1].session.private.channels[&hedge].line;
+    let rekey = line.current().unwrap().rekeys.values().next().unwrap().clone();
+    let orphan = Rekey::decode(rekey.body.clone()).unwrap().next.secret;
+    let bob = people.all[1].id();
+    people.control(0, bob, GroupControl::Rekey(rekey));
+    assert_eq!(people.all[0].session.private.orphans.len(), 1);
+    texts.push(format!("{:?}", people.all[0].session));
+
+    for secret in [proposed, orphan] {
+        let printed = format!("{:?}", Bytes::copy_from_slice(secret.as_bytes()));
+        let escaped = printed.trim_start_matches("b\"").trim_end_matches('"');
+        let list = format!("{:?}", secret.as_bytes());
+        for text in &texts {
+            assert!(!text.contains(&HEXLOWER.encode(secret.as_bytes())), "{text}");
+            assert!(!text.contains(escaped) && !text.contains(&list), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -171,10 +254,10 @@ fn a_rekey_that_leads_on_from_the_unknown_waits_for_the_one_between() {
     let second = people.all[0].session.private.channels[&garden].line.tip();
     let (one, two) = (letter(&people, first), letter(&people, second));
     let ann = people.all[0].id();
-    people.control(1, ann, darkchat_proto::GroupControl::Rekey(two));
+    people.control(1, ann, GroupControl::Rekey(two));
     people.say(0, garden, "not yet");
     assert_eq!(people.texts(1), Vec::<&str>::new());
-    people.control(1, ann, darkchat_proto::GroupControl::Rekey(one));
+    people.control(1, ann, GroupControl::Rekey(one));
     people.say(0, garden, "now");
     assert_eq!(people.texts(1), ["now"]);
 }
@@ -201,9 +284,9 @@ fn what_was_written_down_brings_a_member_back_and_opens_no_hour_before() {
     people.say(back, bobs, "thanks");
     assert_eq!(people.texts(0).last(), Some(&"thanks"));
     // A thief of the file reads the hour in which it was written, and none before.
-    let mut line = saved.into_line(&darkchat_proto::Network::default(), super::people::WALL).unwrap();
+    let mut line = saved.into_line(&Network::default(), WALL).unwrap();
     let group = &mut line.get_mut(&garden).unwrap().group;
-    let at = super::people::WALL + 3 * 3_600_000;
+    let at = WALL + 3 * 3_600_000;
     let opened: Vec<bool> =
         people.recorded.iter().map(|(_, sealed)| group.open(sealed, at).is_ok()).collect();
     assert_eq!(opened[..3], [false, true, true], "first hour, fourth hour, while away in the fourth hour");
@@ -255,7 +338,7 @@ fn changes_that_make_no_sense_are_refused_and_change_nothing() {
         (0, garden, long, PrivateError::Change),
         (0, garden, Change { add: more, ..Change::default() }, PrivateError::TooManyMembers),
         (0, by_link, many, PrivateError::OpenByLink),
-        (0, darkchat_proto::ChannelId::new([5; 32]), Change::default(), PrivateError::NotPrivate),
+        (0, ChannelId::new([5; 32]), Change::default(), PrivateError::NotPrivate),
     ] {
         let Event::ChangeFailed { why: told, .. } = people.change(who, channel, change) else { panic!() };
         assert_eq!(told, why);
@@ -290,7 +373,7 @@ fn eight_rekeys_that_lead_on_from_the_unknown_wait_and_the_first_goes() {
         let line = &people.all[2].session.private.channels[&hedge].line;
         let rekey = line.current().unwrap().rekeys.values().next().unwrap().clone();
         let stranger = people.all[2].id();
-        people.control(1, stranger, darkchat_proto::GroupControl::Rekey(rekey));
+        people.control(1, stranger, GroupControl::Rekey(rekey));
         assert!(people.all[1].session.private.orphans.len() <= 8);
     }
     assert_eq!(people.all[1].session.private.orphans.len(), 8);
@@ -325,13 +408,13 @@ fn a_member_is_answered_once_in_ten_seconds_and_256_are_remembered() {
         private.answered = (0..=255).map(|number| (UserId::new([number; 32]), at)).collect();
     };
     fill(session, now);
-    session.control_received(now, bob, darkchat_proto::GroupControl::Ask(old));
+    session.control_received(now, bob, GroupControl::Ask(old));
     let answered = |session: &crate::session::Session| session.private.channels[&garden].answered.clone();
     assert!(!answered(session).contains_key(&bob) && answered(session).len() == 256, "no room for bob yet");
     let later = now + Duration::from_secs(10);
-    session.control_received(later, bob, darkchat_proto::GroupControl::Ask(old));
+    session.control_received(later, bob, GroupControl::Ask(old));
     assert!(answered(session).len() <= 256);
-    session.control_received(later, bob, darkchat_proto::GroupControl::Ask(old));
+    session.control_received(later, bob, GroupControl::Ask(old));
     assert_eq!(answered(session).keys().collect::<Vec<_>>(), [&bob], "the others' time is over");
 }
 
@@ -370,7 +453,5 @@ fn a_rekey_is_forgotten_after_an_hour_and_one_that_some_have_not_heard_of_after_
     assert_eq!(anns(&people), 1);
     people.pass(24 * HOUR);
     let line = &people.all[0].session.private.channels[&garden].line;
-    assert!(
-        line.generations.values().all(|one| one.rekeys.is_empty() || one.since_ms > super::people::WALL + 1)
-    );
+    assert!(line.generations.values().all(|one| one.rekeys.is_empty() || one.since_ms > WALL + 1));
 }
