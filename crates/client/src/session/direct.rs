@@ -286,7 +286,7 @@ impl Session {
         direct.handed.clear();
         direct.stir();
         for (user, peer) in &mut direct.peers {
-            if peer.lookup_lost() {
+            if peer.lookup_lost(true) {
                 direct.to_look_up.insert(*user);
             }
         }

@@ -119,8 +119,7 @@ impl Session {
     pub(in crate::session) fn lookup_expired(&mut self, user: UserId) {
         let is_wanted = self.direct.letters.values().any(|letter| letter.to == user);
         if let Some(peer) = self.direct.peers.get_mut(&user)
-            && peer.lookup_lost()
-            && is_wanted
+            && peer.lookup_lost(is_wanted)
         {
             self.direct.to_look_up.insert(user);
         }

@@ -200,8 +200,13 @@ impl Letter {
                 _ => {}
             }
         }
-        // Nobody told in time where the devices are.
-        self.looked |= over;
+        if over && !self.looked {
+            // Nobody told in time where the devices are: the user may be there all the same.
+            self.looked = true;
+            if self.copies.is_empty() {
+                self.refused = Some(Failure::TimedOut);
+            }
+        }
         overdue
     }
 

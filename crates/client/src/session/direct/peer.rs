@@ -78,13 +78,14 @@ impl Peer {
         self.lookup = Lookup::Answered(now);
     }
 
-    /// No answer will come. Says whether one was waited for: it is asked again.
-    pub(super) fn lookup_lost(&mut self) -> bool {
+    /// No answer will come. Says whether one was waited for, and is to be asked for again because somebody still wants
+    /// it; if not, whoever wants it next asks anew.
+    pub(super) fn lookup_lost(&mut self, is_wanted: bool) -> bool {
         let was_asked = self.lookup == Lookup::Asked;
         if was_asked {
-            self.lookup = Lookup::Wanted(Time::ZERO);
+            self.lookup = if is_wanted { Lookup::Wanted(Time::ZERO) } else { Lookup::Never };
         }
-        was_asked
+        was_asked && is_wanted
     }
 
     /// The devices that something is sent to.

@@ -36,6 +36,33 @@ fn a_user_who_is_nowhere_is_told_at_once() {
 }
 
 #[test]
+fn a_user_whom_no_lookup_told_of_in_time_is_looked_up_again_for_the_next_message() {
+    let mut world = two();
+    world.is_silent = true;
+    let first = world.say(0, 2, "into the silence");
+    world.run(ms(45_000));
+    assert_eq!(world.failed, [(0, first, Failure::TimedOut)], "nobody has said that the user is not here");
+    world.is_silent = false;
+    let second = world.say(0, 2, "and now?");
+    world.run(ms(1_000));
+    assert!(world.is_acked(second));
+    assert_eq!(world.texts(1), ["and now?"]);
+}
+
+#[test]
+fn a_message_that_comes_while_a_lookup_has_no_answer_waits_for_the_next_one() {
+    let mut world = two();
+    world.is_silent = true;
+    world.say(0, 2, "given up");
+    world.run(ms(35_000));
+    let id = world.say(0, 2, "waits");
+    world.run(ms(2_000));
+    world.is_silent = false;
+    world.run(ms(5_000));
+    assert!(world.is_acked(id));
+}
+
+#[test]
 fn three_devices_get_it_once_each_and_the_senders_other_device_gets_a_copy() {
     let mut world = World::new(2);
     let (ann, anns_other) = (world.add(1), world.add(1));

@@ -76,6 +76,8 @@ pub(super) struct World {
     number: u64,
     /// Lookups that were answered.
     pub(super) lookups: usize,
+    /// Whether the server says nothing to lookups.
+    pub(super) is_silent: bool,
 }
 
 pub(super) fn identity(user: u8) -> Identity {
@@ -106,6 +108,7 @@ impl World {
             rng: SeededRng::new(bytes),
             number: 0,
             lookups: 0,
+            is_silent: false,
         }
     }
 
@@ -298,6 +301,7 @@ impl World {
                 self.bundles.insert(key, bundle);
                 ok
             }
+            Kind::Lookup { .. } if self.is_silent => return,
             Kind::Lookup { user } => {
                 self.lookups += 1;
                 let bundles = self.bundles.iter().filter(|((of, _), _)| *of == user);
