@@ -4,6 +4,7 @@ use crate::client::Shared;
 use crate::error::{JoinError, SendError, TrySendError};
 use crate::message::{Member, MemberChange, Message, Payload, Received, Sent};
 use crate::private::Private;
+use crate::queue::ONLY_READER;
 use crate::room::RoomGuard;
 use crate::run::Command;
 use crate::sender::Sender;
@@ -126,7 +127,7 @@ impl Channel {
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call gives it.
     pub async fn recv(&mut self) -> Option<Received<Message>> {
-        poll_fn(|cx| self.guard.room.queue.poll_next(cx)).await
+        poll_fn(|cx| self.guard.room.queue.poll_next(ONLY_READER, cx)).await
     }
 
     /// Who is here, as far as is known: who announces itself, or wrote within the last 300 s. Without us.
@@ -163,7 +164,7 @@ impl Stream for Channel {
     type Item = Received<Message>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.guard.room.queue.poll_next(cx)
+        self.guard.room.queue.poll_next(ONLY_READER, cx)
     }
 }
 

@@ -168,11 +168,13 @@ pub(crate) fn letters() -> Arc<Semaphore> {
 #[derive(Debug)]
 pub struct Inbox {
     queue: Arc<Queue<DirectMessage>>,
+    reader: u64,
 }
 
 impl Inbox {
-    pub(crate) const fn new(queue: Arc<Queue<DirectMessage>>) -> Self {
-        Self { queue }
+    pub(crate) fn new(queue: Arc<Queue<DirectMessage>>) -> Self {
+        let reader = queue.enter();
+        Self { queue, reader }
     }
 
     /// The next message, or the news that some were missed; `None` when the client has ended.
@@ -180,7 +182,7 @@ impl Inbox {
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call gives it.
     pub async fn recv(&mut self) -> Option<Received<DirectMessage>> {
-        poll_fn(|cx| self.queue.poll_next(cx)).await
+        poll_fn(|cx| self.queue.poll_next(self.reader, cx)).await
     }
 }
 
@@ -188,6 +190,12 @@ impl Stream for Inbox {
     type Item = Received<DirectMessage>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.queue.poll_next(cx)
+        self.queue.poll_next(self.reader, cx)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.queue.leave(self.reader);
     }
 }

@@ -22,12 +22,24 @@ struct Inner<T> {
     items: VecDeque<Received<T>>,
     bytes: usize,
     closed: bool,
-    waker: Option<Waker>,
+    /// Who waits, by the number of its reader: each handle that reads is one, so there are no more than the program has.
+    wakers: BTreeMap<u64, Waker>,
+    /// The reader that came last.
+    readers: u64,
 }
+
+/// The one who reads a queue that has one handle.
+pub(crate) const ONLY_READER: u64 = 0;
 
 impl<T: Length> Queue<T> {
     pub(crate) fn new(messages: usize) -> Self {
-        let inner = Inner { items: VecDeque::new(), bytes: 0, closed: false, waker: None };
+        let inner = Inner {
+            items: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+            wakers: BTreeMap::new(),
+            readers: ONLY_READER,
+        };
         Self { inner: Mutex::new(inner), messages: messages.max(1) }
     }
 
@@ -68,7 +80,19 @@ impl<T: Length> Queue<T> {
         inner.wake();
     }
 
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Received<T>>> {
+    /// Another one who reads: its number. Each item goes to one of them.
+    pub(crate) fn enter(&self) -> u64 {
+        let mut inner = self.inner();
+        inner.readers += 1;
+        inner.readers
+    }
+
+    /// A reader is gone.
+    pub(crate) fn leave(&self, reader: u64) {
+        self.inner().wakers.remove(&reader);
+    }
+
+    pub(crate) fn poll_next(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Received<T>>> {
         let mut inner = self.inner();
         if let Some(item) = inner.items.pop_front() {
             if let Received::Message(message) = &item {
@@ -79,7 +103,7 @@ impl<T: Length> Queue<T> {
         if inner.closed {
             return Poll::Ready(None);
         }
-        inner.waker = Some(cx.waker().clone());
+        inner.wakers.insert(reader, cx.waker().clone());
         Poll::Pending
     }
 }
@@ -98,10 +122,9 @@ impl<T> Inner<T> {
         self.items.push_back(Received::Missed(missed));
     }
 
+    /// Wakes all who wait: one that is woken alone may be gone before it takes anything.
     fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        std::mem::take(&mut self.wakers).into_values().for_each(Waker::wake);
     }
 }
 
@@ -132,6 +155,9 @@ fn length(payload: &Content, headers: &BTreeMap<String, Bytes>) -> usize {
 mod tests {
     use super::*;
     use darkchat_proto::{MessageId, PostId, UserId, UserName};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::UNIX_EPOCH;
 
     fn message(len: usize) -> Message {
@@ -151,7 +177,7 @@ mod tests {
 
     fn drain(queue: &Queue<Message>) -> Vec<Received<Message>> {
         let mut cx = Context::from_waker(Waker::noop());
-        std::iter::from_fn(|| match queue.poll_next(&mut cx) {
+        std::iter::from_fn(|| match queue.poll_next(ONLY_READER, &mut cx) {
             Poll::Ready(item) => item,
             Poll::Pending => None,
         })
@@ -194,12 +220,32 @@ mod tests {
     }
 
     #[test]
+    fn all_who_wait_are_woken_and_a_reader_leaves_nothing_behind() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (queue, woken) = (Queue::<Message>::new(4), Arc::new(Count(AtomicUsize::new(0))));
+        let waker = Waker::from(Arc::clone(&woken));
+        let readers: Vec<u64> = (0..10).map(|_| queue.enter()).collect();
+        for reader in readers.iter().chain(&readers) {
+            assert!(queue.poll_next(*reader, &mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(queue.inner().wakers.len(), 10, "one place each, however often it asks");
+        readers.iter().take(4).for_each(|reader| queue.leave(*reader));
+        queue.close();
+        assert_eq!((woken.0.load(Ordering::Relaxed), queue.inner().wakers.len()), (6, 0));
+    }
+
+    #[test]
     fn what_waits_can_be_read_after_the_end() {
         let queue = Queue::new(4);
         queue.message(message(1));
         queue.close();
         assert_eq!(drain(&queue).len(), 1);
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(queue.poll_next(&mut cx), Poll::Ready(None));
+        assert_eq!(queue.poll_next(ONLY_READER, &mut cx), Poll::Ready(None));
     }
 }

@@ -29,12 +29,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
 
 /// Permits of the send queue: messages, or KiB of them, that wait for their outcome. The session's own bounds are no
 /// smaller, so it never refuses what holds a permit.
 const PERMITS: usize = 1_792;
+/// How long a link may take to end after [`Output::Close`]; then it is dropped, with what the carrier has not taken (3.5).
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// A user's wish, on its way to the loop.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -148,6 +151,7 @@ pub(crate) fn start(
         wishes,
         commands: commands.downgrade(),
         link: None,
+        close_by: None,
         dial: DialId(0),
         addr: first,
         told,
@@ -176,6 +180,8 @@ struct Run {
     /// For guards of channels; weak, so that only handles keep the loop alive.
     commands: mpsc::WeakUnboundedSender<Command>,
     link: Option<LinkTask>,
+    /// When the link is dropped, once the session wants it closed.
+    close_by: Option<Time>,
     dial: DialId,
     addr: Option<Addr>,
     told: Arc<Told>,
@@ -198,6 +204,8 @@ enum Woken {
     Wish(Option<Command>),
     Link(link::Told),
     Time,
+    /// The link was to be closed, and is still there.
+    Overdue,
 }
 
 impl Run {
@@ -210,6 +218,8 @@ impl Run {
                 Woken::Wish(None) => return,
                 Woken::Link(told) => self.link_told(told),
                 Woken::Time => self.give(Input::Timeout),
+                // Whoever does not read holds up its own link and no other.
+                Woken::Overdue => self.link_told(link::Told::Closed(Code::Truncated)),
             }
         }
     }
@@ -217,13 +227,8 @@ impl Run {
     /// # Cancel safety
     /// Everything awaited is safe to drop: channels keep what was not taken, and the timer is set anew.
     async fn wait(&mut self) -> Woken {
-        let deadline = self.session.poll_timeout().map(|time| self.clock.instant(time));
-        let timer = async {
-            match deadline {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = until(self.session.poll_timeout().map(|time| self.clock.instant(time)));
+        let overdue = until(self.close_by.map(|time| self.clock.instant(time)));
         let link = async {
             match &mut self.link {
                 Some(link) => link.next().await,
@@ -234,6 +239,7 @@ impl Run {
             told = link => Woken::Link(told),
             command = self.wishes.recv() => Woken::Wish(command),
             () = timer => Woken::Time,
+            () = overdue => Woken::Overdue,
         }
     }
 
@@ -282,6 +288,7 @@ impl Run {
 
     fn close(&mut self, goodbye: Option<Goodbye>) {
         if self.link.as_ref().is_some_and(|link| link.opened) {
+            self.close_by = Some(self.clock.now() + CLOSE_WITHIN);
             return self.write(Write::Close(goodbye));
         }
         self.link = None;
@@ -311,7 +318,7 @@ impl Run {
             }
             link::Told::Flushed(bytes) => self.give(Input::Flushed { bytes }),
             link::Told::Closed(why) => {
-                self.link = None;
+                (self.link, self.close_by) = (None, None);
                 self.give(Input::Closed { why });
             }
             link::Told::Note(note) => self.told.note(note),
@@ -519,6 +526,24 @@ impl Run {
             (None, Err(why)) => self.told.note(Note::NotSent { channel: room.name.clone(), why }),
             (None, Ok(_)) => {}
         }
+    }
+}
+
+impl Drop for Run {
+    /// However the loop ended, who still reads comes to an end as well.
+    fn drop(&mut self) {
+        for room in self.rooms.values() {
+            room.queue.close();
+        }
+        self.inbox.close();
+    }
+}
+
+/// Waits for that moment; for ever without one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -134,6 +134,23 @@ async fn a_client_that_is_not_reachable_is_so_after_its_first_message() {
 }
 
 #[tokio::test]
+async fn every_inbox_ends_with_its_client_whether_that_was_closed_or_dropped() {
+    let (_memory, _station, ann, bob) = two().await;
+    let waiting = |client: &Client| {
+        let inboxes = (0..3).map(|_| client.inbox());
+        inboxes.map(|mut inbox| tokio::spawn(async move { inbox.recv().await })).collect::<Vec<_>>()
+    };
+    let (anns, bobs) = (waiting(&ann), waiting(&bob));
+    tokio::task::yield_now().await;
+    ann.close().await;
+    drop(bob);
+    for reader in anns.into_iter().chain(bobs) {
+        let end = tokio::time::timeout(PATIENCE, reader).await.expect("it ends").expect("no panic");
+        assert_eq!(end, None);
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_key_is_not_heard_and_a_verified_one_is_marked_as_such() {
     let (memory, _station, ann, bob) = two().await;
     let carol = Client::builder(identity(8))

@@ -6,6 +6,7 @@ use darkchat_client::{SendError, State};
 use darkchat_proto::{Code, Frame, Kind, Refusal};
 use darkchat_transport::{Listener, Transport as _};
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::time::timeout;
 
 async fn listen(memory: &Memory) -> Listener {
     memory.listen(addr("script").addr).await.expect("listens")
@@ -118,4 +119,35 @@ async fn a_handle_of_a_channel_that_has_ended_does_not_touch_the_one_that_was_jo
     old.leave().await.expect("it has ended");
     script.say(&[post(1, "still in")]).await;
     assert_eq!(text(&mut new).await, "still in");
+}
+
+/// As [`in_lobby`], with more said than the link takes while the server reads none of it.
+async fn stalled() -> (Client, [Channel; 2], Scripted, Listener) {
+    let (client, lobby, mut script, listener) = in_lobby().await;
+    let (ops, ()) = tokio::join!(join(&client, "ops"), script.take_in());
+    let channels = [lobby, ops];
+    for channel in channels.iter().cycle().take(40) {
+        channel.try_send(vec![0; 40_000]).expect("queued");
+    }
+    (client, channels, script, listener)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_reading_does_not_hold_up_the_end_of_its_link() {
+    let (client, _channels, _script, _listener) = stalled().await;
+    let mut state = client.state();
+    let changed = timeout(Duration::from_secs(77), state.changed()).await;
+    let changed = changed.expect("75 s without a word, and one for the goodbye");
+    assert!(matches!(changed, Some(State::Waiting { why: Code::Timeout, .. })), "{changed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_reading_does_not_hold_up_a_client_that_closes() {
+    let (client, channels, _script, _listener) = stalled().await;
+    let mut state = client.state();
+    timeout(Duration::from_millis(6_500), client.close())
+        .await
+        .expect("five seconds for what is queued, and one");
+    assert_eq!(state.changed().await, Some(State::Closed { why: Code::Ok }));
+    drop(channels);
 }
