@@ -85,6 +85,9 @@ impl Session {
             self.channels.set(id, Membership::Joined);
             let ticket = self.channels.answered(id);
             self.event(Event::Joined { ticket, channel: id, spread: done.spread });
+            if ticket.is_some() {
+                self.entered(now, &id);
+            }
             if again {
                 let missed = Missed { from: None, count: None, cause: Cause::Reconnect };
                 self.event(Event::Missed { channel: id, missed });
@@ -139,7 +142,11 @@ impl Session {
             }
             _ => self.event(Event::JoinFailed { ticket, channel: id, why }),
         }
-        self.generation_gone(id);
+        if ticket.is_some() {
+            self.entering_failed(id, why);
+        } else {
+            self.generation_gone(id, why);
+        }
     }
 
     /// Forgets a channel and all of its state; what it still had to send fails.
@@ -247,7 +254,7 @@ impl Session {
         if let Membership::Draining(Some(ticket)) | Membership::Leaving(Some(ticket)) = channel.membership {
             self.event(Event::Left { ticket, channel: id });
         }
-        self.generation_gone(id);
+        self.generation_gone(id, Failure::NotJoined);
         if let Some((ticket, deadline, as_name)) = channel.again {
             self.want(id, channel.name, ticket, deadline, as_name);
         }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod chaos;
+mod entering;
 mod linking;
 mod receiving;
 mod sending;

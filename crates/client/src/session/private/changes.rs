@@ -171,7 +171,10 @@ impl Session {
         }
         match (made, ticket) {
             (Some(_), ticket) => {
-                self.tell_now(now, &outer);
+                // Nobody is told of a channel that may yet not come to be.
+                if !self.is_entering(&outer) {
+                    self.tell_now(now, &outer);
+                }
                 self.event(Event::Kept { channel: outer });
                 if let Some(ticket) = ticket {
                     self.event(Event::Changed { ticket, channel: outer });

@@ -95,8 +95,7 @@ impl Session {
             if !change.add.is_empty()
                 && let Err(why) = self.propose(now, super::NOBODY, outer, &change)
             {
-                self.private_gone(outer);
-                self.not_entered(ticket, outer, why);
+                self.private_gone(outer, Failure::Private(why));
             }
         }
     }
@@ -221,6 +220,7 @@ impl Session {
     /// The user leaves a private channel: all of its generations.
     pub(in crate::session) fn leave_private(&mut self, now: Time, ticket: Ticket, outer: ChannelId) {
         let tip = self.private.inner(&outer);
+        self.not_come(outer, Failure::NotJoined);
         for channel in self.private.generations(&outer) {
             if channel != tip {
                 self.leave_quietly(channel);
@@ -229,24 +229,56 @@ impl Session {
         if self.channels.get(&tip).is_some() {
             self.leave_one(now, Some(ticket), tip);
         } else {
-            self.private_gone(outer);
+            self.private_gone(outer, Failure::NotJoined);
             self.event(Event::Left { ticket, channel: outer });
         }
     }
 
     /// A generation was left, or not joined: without the one that is written to there is no channel.
-    pub(in crate::session) fn generation_gone(&mut self, channel: ChannelId) {
+    pub(in crate::session) fn generation_gone(&mut self, channel: ChannelId, why: Failure) {
         let Some(outer) = self.private.of.get(&channel).copied() else { return };
         if self.private.is_current(&channel) {
-            self.private_gone(outer);
+            self.private_gone(outer, why);
         } else if self.private.channels.get(&outer).is_none_or(|private| private.line.get(&channel).is_none())
         {
             self.private.of.remove(&channel);
         }
     }
 
+    /// A generation was not joined whose user still waited for it: there is no channel then, however far its secret has
+    /// moved on meanwhile.
+    pub(in crate::session) fn entering_failed(&mut self, channel: ChannelId, why: Failure) {
+        if let Some(outer) = self.private.of.get(&channel).copied() {
+            self.private_gone(outer, why);
+        }
+    }
+
+    /// Whether the user still waits to come into a private channel.
+    pub(super) fn is_entering(&self, outer: &ChannelId) -> bool {
+        let waits = |channel: &ChannelId| self.channels.get(channel).is_some_and(|one| one.joining.is_some());
+        self.private.generations(outer).iter().any(waits)
+    }
+
+    /// The user has come into a private channel: others may hear of what was changed before.
+    pub(in crate::session) fn entered(&mut self, now: Time, channel: &ChannelId) {
+        let outer = self.private.outer(channel);
+        if self.private.channels.get(&outer).is_some_and(|private| private.tell_at.is_none()) {
+            self.tell_now(now, &outer);
+        }
+    }
+
+    /// Who still waits to come into a private channel hears why that is over.
+    fn not_come(&mut self, outer: ChannelId, why: Failure) {
+        for channel in self.private.generations(&outer) {
+            if let Some(ticket) = self.channels.answered(channel) {
+                self.event(Event::JoinFailed { ticket: Some(ticket), channel: outer, why });
+            }
+        }
+    }
+
     /// Forgets a private channel, with its secrets.
-    fn private_gone(&mut self, outer: ChannelId) {
+    fn private_gone(&mut self, outer: ChannelId, why: Failure) {
+        self.not_come(outer, why);
         self.private.channels.remove(&outer);
         self.members.left(outer);
         for channel in self.private.generations(&outer) {

@@ -2,7 +2,7 @@
 
 use super::ChannelId;
 use crate::session::Ticket;
-use darkchat_proto::{ContentId, GroupControl, UserId};
+use darkchat_proto::{ContentId, UserId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Errands that wait: a rekey for 255 members over two branches, twice.
@@ -77,9 +77,6 @@ impl Errands {
         })
     }
 }
-
-/// A control and where it goes.
-pub(super) type Letter = (Errand, GroupControl);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Telling members of a rekey, and asking when we were away. Source: `docs/protocol.md`, section 8.1, "rekey" and "ask".
 
-use super::errands::{Errand, Letter, What};
+use super::errands::{Errand, What};
 use super::{Private, Privates};
 use crate::session::{Event, Failure, Session, Ticket};
 use darkchat_proto::{ChannelId, ContentId, GroupControl, Time, UserId};
@@ -77,11 +77,11 @@ impl Asking {
 
 impl Privates {
     /// What an errand says, if there is still something to say.
-    fn letter(&self, errand: Errand) -> Option<Letter> {
+    fn letter(&self, errand: &Errand) -> Option<GroupControl> {
         let line = |channel: &ChannelId| {
             self.of.get(channel).and_then(|outer| self.channels.get(outer)).map(|private| &private.line)
         };
-        let control = match &errand.what {
+        Some(match &errand.what {
             What::Rekey { channel, parent } => {
                 let generation = line(channel)?.get(channel)?;
                 let waits = generation.untold.contains(&(errand.to, *parent));
@@ -95,8 +95,7 @@ impl Privates {
                 let outer = self.of.get(channel)?;
                 GroupControl::Invite(Box::new(self.invite(outer)?))
             }
-        };
-        Some((errand, control))
+        })
     }
 }
 
@@ -143,7 +142,11 @@ impl Session {
     /// Sends what waits, as far as there is room among the direct messages.
     pub(super) fn run_errands(&mut self, now: Time) {
         while let Some(errand) = self.private.errands.next() {
-            let Some((errand, control)) = self.private.letter(errand) else { continue };
+            let Some(control) = self.private.letter(&errand) else {
+                // There is nothing to say any more, or the channel is gone: who waits for the outcome hears so.
+                self.errand_done(now, &errand, Err(Failure::NotJoined));
+                continue;
+            };
             match self.send_control(now, errand.to, &control) {
                 Ok(id) => self.private.errands.gone(id, errand),
                 Err(Failure::Full) => return self.private.errands.put_back(errand),

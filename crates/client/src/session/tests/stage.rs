@@ -34,6 +34,8 @@ pub(super) struct Stage {
     pub(super) closes: Vec<Option<Goodbye>>,
     /// Whether what is sent leaves for the network at once.
     pub(super) flushing: bool,
+    /// What both ends of the next link know.
+    pub(super) features: Features,
     last_ticket: u64,
 }
 
@@ -59,6 +61,7 @@ impl Stage {
             dials: Vec::new(),
             closes: Vec::new(),
             flushing: true,
+            features: Features::NONE,
             last_ticket: 0,
         };
         stage.give(Input::Wall { unix_ms: WALL });
@@ -130,8 +133,8 @@ impl Stage {
     /// Answers the last dial with an open link.
     pub(super) fn open(&mut self, announced: Announced) {
         let (dial, _) = self.dials.pop().expect("a dial");
-        let server = ServerId::new([7; 32]);
-        self.give(Input::Opened { dial, server, announced, features: Features::NONE });
+        let (server, features) = (ServerId::new([7; 32]), self.features);
+        self.give(Input::Opened { dial, server, announced, features });
     }
 
     /// The server sends a frame.

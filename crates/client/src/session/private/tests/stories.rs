@@ -419,6 +419,29 @@ fn a_member_is_answered_once_in_ten_seconds_and_256_are_remembered() {
 }
 
 #[test]
+fn every_invitation_that_the_user_sends_has_an_outcome_also_after_the_channel_was_left() {
+    let mut people = People::new(1);
+    let garden = people.create(0, Charter::default());
+    let tickets: Vec<Ticket> = (1_000..1_040).map(Ticket).collect();
+    for (ticket, to) in tickets.iter().zip(100..) {
+        people.give(0, Input::Offer { ticket: *ticket, channel: garden, to: key(to).user_id() });
+    }
+    people.leave(0, garden);
+    people.pass(11 * MINUTE);
+    let outcome = |event: &Event| match event {
+        Event::Offered { ticket, done } => Some((*ticket, *done)),
+        _ => None,
+    };
+    let mut told: Vec<_> = people.all[0].events.iter().filter_map(outcome).collect();
+    told.sort_unstable_by_key(|(ticket, _)| *ticket);
+    let expected = tickets.iter().enumerate().map(|(at, ticket)| {
+        // As many as may be on their way at once had left; nobody answers in this story.
+        (*ticket, Err(if at < 32 { Failure::TimedOut } else { Failure::NotJoined }))
+    });
+    assert_eq!(told, expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_week_old_secret_is_replaced_while_an_administrator_is_there() {
     let mut people = People::new(2);
     let charter = listed(&people, &[1]);
