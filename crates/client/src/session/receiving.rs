@@ -2,7 +2,7 @@
 
 use super::order::{Release, Verdict};
 use super::requests::Asked;
-use super::{Event, Membership, Received, Session};
+use super::{Event, Membership, Received, Session, Trust};
 use crate::message::{Cause, Content, Message, Missed};
 use darkchat_crypto::VerifyError;
 use darkchat_proto::{
@@ -137,13 +137,35 @@ impl Session {
     pub(super) fn show(&mut self, now: Time, releases: Vec<Release>) {
         for release in releases {
             match release {
-                Release::Gap { channel, author, from, to } => {
-                    let count = to.saturating_sub(from).saturating_add(1);
-                    self.stats.gap = self.stats.gap.saturating_add(count);
-                    let missed = Missed { from: Some(author), count: Some(count), cause: Cause::Gap };
-                    self.event(Event::Missed { channel, missed });
-                }
+                Release::Gap { channel, author, from, to } => self.show_gap(channel, author, (from, to)),
+                Release::Post { post, .. } if self.is_blocked(&post.author) => self.pass_over(now, &post),
                 Release::Post { id, post } => self.show_post(now, id, post),
+            }
+        }
+    }
+
+    /// Numbers of an author's stream are missing, from the first to the last.
+    pub(super) fn show_gap(&mut self, channel: ChannelId, author: UserId, (from, to): (u64, u64)) {
+        let count = to.saturating_sub(from).saturating_add(1);
+        self.stats.gap = self.stats.gap.saturating_add(count);
+        if !self.is_blocked(&author) {
+            let missed = Missed { from: Some(author), count: Some(count), cause: Cause::Gap };
+            self.event(Event::Missed { channel, missed });
+        }
+    }
+
+    /// Whether nothing of this key is to be shown.
+    fn is_blocked(&self, user: &UserId) -> bool {
+        *user != self.user && self.contacts.trust(user) == Trust::Blocked
+    }
+
+    /// A post of a blocked key: nothing of it is shown. That a private channel has moved on counts whoever says it.
+    fn pass_over(&mut self, now: Time, post: &Post) {
+        for entry in &post.entries {
+            if entry.kind == EntryKind::Moved && self.private.is_generation(&post.channel) {
+                self.moved(now, &post.channel, post.author, entry);
+            } else {
+                self.stats.ignored = self.stats.ignored.saturating_add(1);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Sealed posts that come: opened, judged, and shown like others. Source: `docs/protocol.md`, section 8.1, "message".
 
-use crate::message::{Cause, Missed};
-use crate::session::{Event, Session};
+use crate::session::Session;
 use darkchat_crypto::group::{GroupPost, OpenPostError};
 use darkchat_proto::{ChannelId, Entry, GroupBody, Post, Time, UserId};
 
@@ -59,11 +58,8 @@ impl Session {
             }
         }
         for (outer, found) in missing {
-            let count = found.to.saturating_sub(found.from).saturating_add(1);
             self.order.give_up(found.channel, found.author, found.stream, found.to);
-            self.stats.gap = self.stats.gap.saturating_add(count);
-            let missed = Missed { from: Some(found.author), count: Some(count), cause: Cause::Gap };
-            self.event(Event::Missed { channel: outer, missed });
+            self.show_gap(outer, found.author, (found.from, found.to));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::stage::{WALL, body, mark, post};
 use super::*;
 use crate::message::{Cause, MemberChange};
-use crate::session::{Event, Fault, Received, Stats};
+use crate::session::{Event, Fault, Input, Received, Stats, Trust};
 use darkchat_crypto::sign;
 use darkchat_proto::{
     Content, Deliver, Done, Entry, EntryKind, Frame, Kind, Network, Notice, PostId, Signed, UserName,
@@ -118,6 +118,25 @@ fn every_entry_that_arrives_is_counted_exactly_once() {
     };
     assert_eq!(stage.session.stats(), expected);
     assert!(stage.closes.is_empty(), "what somebody behind the server did wrong is not the server's fault");
+}
+
+#[test]
+fn nothing_of_a_blocked_key_is_shown_in_a_channel_and_what_it_says_is_counted_as_ignored() {
+    let (mut stage, lobby) = Stage::joined();
+    let (ann, bob) = (user(1), user(2));
+    let trust = |trust| Input::Trust { user: ann.user_id(), trust };
+    stage.give(trust(Trust::Blocked));
+    stage.hear(lobby, &ann, 1, vec![entry("one"), mark(EntryKind::Here)]);
+    stage.hear(lobby, &ann, 5, vec![mark(EntryKind::Part)]);
+    stage.pass(ms(500));
+    assert_eq!(stage.told(), []);
+    let counted = Stats { ignored: 3, gap: 2, ..Stats::default() };
+    assert_eq!(stage.session.stats(), counted);
+    stage.hear(lobby, &bob, 1, vec![entry("from bob")]);
+    // Who is not blocked any more is heard from the next post on.
+    stage.give(trust(Trust::Unknown));
+    stage.hear(lobby, &ann, 6, vec![entry("two")]);
+    assert_eq!(stage.texts(), ["from bob", "two"]);
 }
 
 #[test]
@@ -242,7 +261,7 @@ fn who_leaves_is_shown_nothing_more() {
     stage.hear(lobby, &user(1), 1, vec![entry("one")]);
     stage.hear(lobby, &user(1), 3, vec![entry("held"), entry("back")]);
     let ticket = stage.ticket();
-    stage.give(crate::session::Input::Leave { ticket, channel: lobby });
+    stage.give(Input::Leave { ticket, channel: lobby });
     stage.hear(lobby, &user(1), 5, vec![entry("after")]);
     stage.pass(ms(600));
     assert_eq!(stage.texts(), ["one"]);
