@@ -204,6 +204,7 @@ impl Session {
         let Some(private) = self.private.channels.get_mut(outer) else { return };
         let before = private.line.get(&parent).and_then(|old| old.members());
         let Some(generation) = private.line.get_mut(&channel) else { return };
+        generation.is_teller = true;
         let members: Vec<UserId> =
             generation.members().map_or_else(|| others.to_vec(), |members| members.into_iter().collect());
         for user in members.into_iter().filter(|user| *user != me && !generation.removed.contains(user)) {

@@ -11,7 +11,7 @@ const READ_ON_MS: u64 = OVERLAP_MS;
 /// longer than a step lasts: whoever takes the device then opens an hour, as without it.
 const KEPT_MS: u64 = 3_600_000;
 /// How long whoever made a rekey keeps it for those who have not acknowledged it yet: as long as a generation lasts.
-const KEPT_UNTOLD_MS: u64 = 7 * 86_400_000;
+pub(super) const KEPT_UNTOLD_MS: u64 = 7 * 86_400_000;
 
 /// A generation: its secret, where it came from, and who is still to be told of it.
 pub(super) struct Generation {
@@ -32,6 +32,8 @@ pub(super) struct Generation {
     pub(super) untold: BTreeSet<(UserId, ChannelId)>,
     /// Who is new in it, by our own rekey: they are invited instead.
     pub(super) invited: BTreeSet<UserId>,
+    /// Whether this program tells others of it, or has told them all: it knows best who is left.
+    pub(super) is_teller: bool,
 }
 
 impl Generation {
@@ -46,6 +48,7 @@ impl Generation {
             is_closed: false,
             untold: BTreeSet::new(),
             invited: BTreeSet::new(),
+            is_teller: false,
         }
     }
 

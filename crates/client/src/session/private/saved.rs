@@ -15,9 +15,9 @@
 //! has more in it: that rekey, with the secret of its first hour.
 
 use super::PrivateError;
-use super::generation::Generation;
+use super::generation::{Generation, KEPT_UNTOLD_MS};
 use super::line::{GENERATIONS, Line};
-use darkchat_crypto::group::Group;
+use darkchat_crypto::group::{Group, STEP_MS};
 use darkchat_proto::{ChannelId, ChannelName, Invite, Network, Signed, UserId};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,8 @@ struct SavedGeneration {
     rekeys: BTreeMap<ChannelId, Signed>,
     untold: BTreeSet<(UserId, ChannelId)>,
     invited: BTreeSet<UserId>,
+    /// Whether it comes of a program that tells others of it, or has told them all.
+    is_teller: bool,
 }
 
 impl SavedChannel {
@@ -77,6 +79,7 @@ impl SavedChannel {
                 rekeys: if tells { one.rekeys.clone() } else { BTreeMap::new() },
                 untold: one.untold.clone(),
                 invited: one.invited.clone(),
+                is_teller: one.is_teller,
             }
         };
         let generations = line.generations.iter().map(|(channel, one)| (*channel, saved(one))).collect();
@@ -138,6 +141,8 @@ impl SavedChannel {
     }
 
     /// What two programs know of one channel, together: all generations that either knows, each as far as it has moved on.
+    /// Who is still to be told is known best by whoever tells them, by this side before the other; if neither does so,
+    /// both lists hold.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         for (channel, theirs) in other.generations {
@@ -145,14 +150,7 @@ impl SavedChannel {
                 None => {
                     self.generations.insert(channel, theirs);
                 }
-                Some(ours) => {
-                    ours.parents.extend(theirs.parents);
-                    ours.removed.extend(theirs.removed);
-                    ours.members = ours.members.take().or(theirs.members);
-                    if theirs.invite.step > ours.invite.step {
-                        ours.invite = theirs.invite;
-                    }
-                }
+                Some(ours) => ours.merge(theirs),
             }
         }
         while self.generations.len() > GENERATIONS {
@@ -220,6 +218,7 @@ impl SavedChannel {
                 is_closed: false,
                 untold: saved.untold,
                 invited: saved.invited,
+                is_teller: saved.is_teller,
             };
             generations.insert(channel, generation);
         }
@@ -286,6 +285,30 @@ impl std::str::FromStr for SavedChannel {
 }
 
 impl SavedGeneration {
+    fn merge(&mut self, theirs: Self) {
+        self.parents.extend(theirs.parents);
+        self.removed.extend(theirs.removed);
+        self.members = self.members.take().or(theirs.members);
+        if theirs.invite.step > self.invite.step {
+            self.invite = theirs.invite;
+        }
+        // A rekey is kept for those who have not heard of it, and wiped when they have.
+        if !self.is_teller {
+            self.rekeys.extend(theirs.rekeys);
+            self.untold.extend(theirs.untold);
+            self.invited.extend(theirs.invited);
+            self.is_teller = theirs.is_teller;
+        }
+        // Nobody may have read the file for a while: the hour of its secret tells how late it is.
+        let invite = &self.invite;
+        let now_ms = invite.start_ms.saturating_add(STEP_MS.saturating_mul(invite.step.into()));
+        if now_ms.saturating_sub(self.since_ms) >= KEPT_UNTOLD_MS {
+            self.rekeys.clear();
+            self.untold.clear();
+            self.invited.clear();
+        }
+    }
+
     fn read(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
         Some(Self {
@@ -298,6 +321,7 @@ impl SavedGeneration {
             rekeys: BTreeMap::new(),
             untold: BTreeSet::new(),
             invited: BTreeSet::new(),
+            is_teller: false,
         })
     }
 
@@ -308,7 +332,10 @@ impl SavedGeneration {
             "retired" => self.retired_ms = Some(rest.parse().ok()?),
             "members" => self.members = Some(users(rest)?),
             "removed" => self.removed = users(rest)?.into_iter().collect(),
-            "invited" => self.invited = users(rest)?.into_iter().collect(),
+            "invited" => {
+                self.invited = users(rest)?.into_iter().collect();
+                self.is_teller = true;
+            }
             "parents" => self.parents = rest.split_whitespace().map(channel).collect::<Option<_>>()?,
             "rekey" => {
                 let (parent, signed) = rest.split_once(' ')?;
@@ -318,6 +345,7 @@ impl SavedGeneration {
             "untold" => {
                 let (parent, user) = rest.split_once(' ')?;
                 self.untold.insert((user.parse().ok()?, channel(parent)?));
+                self.is_teller = true;
             }
             _ => {}
         }

@@ -292,6 +292,53 @@ fn what_was_written_down_brings_a_member_back_and_opens_no_hour_before() {
     assert_eq!(opened[..3], [false, true, true], "first hour, fourth hour, while away in the fourth hour");
 }
 
+/// A folder that is gone after the test.
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_program_that_knows_of_nobody_to_tell_leaves_those_of_another_one_in_the_file() {
+    let folder = Folder(std::env::temp_dir().join(format!("darkchat-untold-{}", std::process::id())));
+    let kept = KeptChannels::new(&folder.0);
+    let mut people = People::new(3);
+    let charter = listed(&people, &[1, 2]);
+    let garden = people.create(0, charter);
+    // Both have come; another program of ann's is in the channel as well.
+    let private = people.all[0].session.private.channels.get_mut(&garden).unwrap();
+    private.line.generations.values_mut().for_each(|one| one.invited.clear());
+    let saved = |people: &People, who: usize, channel| people.all[who].session.saved(&channel).unwrap();
+    let before = saved(&people, 0, garden);
+    let other = people.arrive(1);
+    let others = people.restore(other, before);
+    let (bob, carol) = (people.all[1].id(), people.all[2].id());
+    people.change(0, garden, remove(carol));
+    people.ask(other, 0);
+    assert_eq!(saved(&people, other, others).untold(), []);
+
+    let name = "garden".parse().unwrap();
+    let untold = || kept.load(&name).unwrap().unwrap().untold();
+    kept.save(&saved(&people, 0, garden)).unwrap();
+    kept.save(&saved(&people, other, others)).unwrap();
+    assert_eq!(untold(), [bob], "the other program has learned of the rekey and knows of nobody to tell");
+    let stale = kept.load(&name).unwrap().unwrap();
+    let rekey = stale.to_text().lines().find(|line| line.starts_with("rekey ")).unwrap().to_owned();
+
+    people.post(0, 1);
+    kept.save(&saved(&people, 0, garden)).unwrap();
+    kept.save(&saved(&people, other, others)).unwrap();
+    assert_eq!(untold(), [], "whoever tells them knows when all have heard of it");
+    assert!(!kept.load(&name).unwrap().unwrap().to_text().contains("rekey "), "and its secret is wiped then");
+
+    people.pass(7 * 24 * HOUR + HOUR);
+    let late = saved(&people, other, others).merge(stale);
+    assert!(!late.to_text().contains(&rekey), "after a week it is so in any case");
+}
+
 #[test]
 fn a_file_that_is_damaged_names_its_line_and_nothing_of_it() {
     let mut people = People::new(1);
