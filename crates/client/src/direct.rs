@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::unconstrained;
 
-/// The content that one permit stands for, in bytes; so a mebibyte is all of them.
+/// The content and headers that one permit stands for, in bytes; so a mebibyte is all of them.
 const PERMIT_BYTES: usize = 1_024;
 /// Permits of all direct messages that are not acknowledged yet.
 pub(crate) const PERMITS: usize = 1_024;
@@ -152,8 +152,8 @@ impl Direct {
 
 /// The permits that a message takes; `None` if it is longer than any may be.
 fn permits(payload: &Payload) -> Option<u32> {
-    let len = Some(payload.len()).filter(|len| *len <= MAX_DM_BODY)?;
-    Some(u32::try_from(len.div_ceil(PERMIT_BYTES)).ok()?.max(PERMITS_MIN))
+    let weight = (payload.len() <= MAX_DM_BODY).then(|| payload.weight())?;
+    Some(u32::try_from(weight.div_ceil(PERMIT_BYTES)).ok()?.max(PERMITS_MIN))
 }
 
 /// A place for as many messages as the session keeps.

@@ -2,6 +2,7 @@
 
 use crate::session::{SavedChannel, Trust};
 use bytes::Bytes;
+use darkchat_proto::limits::MAX_HEADER_BYTES;
 use darkchat_proto::{
     ChannelName, ContentId, DeviceId, Entry, EntryKind, Invite, MessageId, UserId, UserName,
 };
@@ -64,6 +65,12 @@ impl Payload {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entry.content.is_empty()
+    }
+
+    /// What it takes in the outbox, in bytes: the content, and headers as far as they may go at all.
+    pub(crate) fn weight(&self) -> usize {
+        let headers: usize = self.entry.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.len() + headers.min(MAX_HEADER_BYTES)
     }
 
     /// What a direct message is made of.

@@ -116,6 +116,16 @@ async fn what_does_not_fit_waits_and_a_dropped_wait_sends_nothing() {
 }
 
 #[tokio::test]
+async fn headers_take_their_room_as_contents_do_so_that_what_waits_is_not_refused() {
+    let (_memory, _station, ann, bob) = two().await;
+    let direct = ann.direct(bob.id());
+    let burst = (0..256).map(|_| direct.send(Payload::from(vec![0; 4_096]).header("title", vec![1; 1_000])));
+    for sent in futures_util::future::join_all(burst).await {
+        sent.expect("it waits its turn");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_is_not_reachable_is_so_after_its_first_message() {
     let (memory, _station, ann, _bob) = two().await;
     let quiet = Client::builder(identity(9))

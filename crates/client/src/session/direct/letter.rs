@@ -150,9 +150,9 @@ impl Letter {
         self.content.body.len() + headers
     }
 
-    /// Whether it stands in the user's outbox, and not in that of what follows from it.
-    pub(super) fn is_users(&self) -> bool {
-        self.sender != Sender::Nobody
+    /// Whether both stand in the same outbox: the user's, that of private channels, or that of what follows from either.
+    pub(super) fn has_box_of(&self, other: &Self) -> bool {
+        std::mem::discriminant(&self.sender) == std::mem::discriminant(&other.sender)
     }
 
     /// Makes a copy for a device that has none.

@@ -9,11 +9,16 @@ use darkchat_proto::limits::MAX_DM_BODY;
 use darkchat_proto::{ContentId, DmContent, DmKind, Entry, EntryKind, SelfCopy, Time, UserId};
 use rand_core::Rng as _;
 
-/// Contents that wait or are not acknowledged (DM_OUTBOX). What confirms sessions, or is for our own devices, has a
-/// box of the same size.
+/// Contents that wait or that no device has acknowledged (DM_OUTBOX). What private channels say has a box of the same
+/// size, and so has what confirms sessions or is for our own devices.
 const LETTERS: usize = 256;
 /// Their bytes (DM_OUTBOX).
 const BYTES: usize = 1 << 20;
+/// Contents that one device has acknowledged and others have not. Of more, the oldest are given up for those others: they
+/// are delivered, and nobody waits for them.
+const ACKNOWLEDGED: usize = 256;
+/// Their bytes.
+const ACKNOWLEDGED_BYTES: usize = 1 << 20;
 
 impl Session {
     /// The user says something to another.
@@ -64,7 +69,7 @@ impl Session {
 
     fn put(&mut self, mut letter: Letter, now: Time) -> Result<(), Failure> {
         let direct = &mut self.direct;
-        let others = direct.letters.values().filter(|other| other.is_users() == letter.is_users());
+        let others = direct.letters.values().filter(|other| !other.acked && other.has_box_of(&letter));
         let (count, bytes) = others.fold((0_usize, letter.len()), |(count, bytes), other| {
             (count.saturating_add(1), bytes.saturating_add(other.len()))
         });
@@ -115,6 +120,20 @@ impl Session {
             (Sender::User(ticket), Err(why)) => self.send_failed(ticket, why),
             (Sender::Control, done) => self.control_done(now, id, to, done),
             (Sender::Nobody, _) => {}
+        }
+    }
+
+    /// Keeps what waits for other devices than the one that acknowledged it within its bounds.
+    pub(super) fn bound_acknowledged(&mut self) {
+        let letters = &mut self.direct.letters;
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        let newest_first = letters.iter().rev().filter(|(_, letter)| letter.acked);
+        let kept = newest_first.take_while(|(_, letter)| {
+            (count, bytes) = (count.saturating_add(1), bytes.saturating_add(letter.len()));
+            count <= ACKNOWLEDGED && bytes <= ACKNOWLEDGED_BYTES
+        });
+        if let Some(oldest) = kept.last().map(|(number, _)| *number) {
+            letters.retain(|number, letter| !letter.acked || *number >= oldest);
         }
     }
 

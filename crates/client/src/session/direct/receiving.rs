@@ -254,6 +254,7 @@ impl Session {
                 self.tell_letter(now, number, Ok(()));
             }
         }
+        self.bound_acknowledged();
     }
 
     /// A content whose turn has come: it is shown once, and acknowledged.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Errands that wait: a rekey for 255 members over two branches, twice.
 const WAITING: usize = 1_024;
-/// Errands on their way at once: a quarter of the outbox of direct messages, so that people's own words find room.
+/// Errands on their way at once: so that people's own words find their turn among them.
 const UNDERWAY: usize = 32;
 
 /// Something to tell somebody. Its content is fetched when it goes, so that a long queue holds no copies of secrets.

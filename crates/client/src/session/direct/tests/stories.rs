@@ -2,6 +2,7 @@
 
 use super::world::{Faults, World, ms, user};
 use crate::session::{Event, Failure, Input, State, Trust};
+use darkchat_proto::Time;
 
 /// Two users with one device each.
 fn two() -> World {
@@ -83,6 +84,27 @@ fn three_devices_get_it_once_each_and_the_senders_other_device_gets_a_copy() {
     for device in [ann, anns_other, bobs[0], bobs[2]] {
         assert_eq!(world.texts(device).last(), Some(&"here"), "{device}");
     }
+}
+
+#[test]
+fn a_device_that_does_not_answer_takes_no_room_from_what_another_one_acknowledges() {
+    let mut world = World::new(3);
+    let (ann, bob, frozen) = (world.add(1), world.add(2), world.add(2));
+    world.say(ann, 2, "hello");
+    world.run(ms(500));
+    world.freeze(frozen);
+    let mut said = 1;
+    while said < 400 && world.now < Time::from_millis(60_000) {
+        // As a program does that has 32 on their way at once.
+        while said < world.acked.len() + world.failed.len() + 32 {
+            world.say(ann, 2, &said.to_string());
+            said += 1;
+        }
+        world.run(ms(10));
+    }
+    world.run(ms(5_000));
+    assert_eq!((&world.failed[..], world.acked.len()), (&[][..], said));
+    assert_eq!(world.texts(bob).len(), said);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::super::{Carried, Direct, HALF_OPEN, LATE_STATUSES, PEERS, Parcel, Par
 use super::world::{SERVER, World, user};
 use crate::session::direct::Sender;
 use crate::session::requests::Asked;
-use crate::session::{Failure, SignId};
+use crate::session::{Failure, SignId, Ticket};
 use bytes::Bytes;
 use darkchat_crypto::direct::{Answering, Callee, Calling};
 use darkchat_crypto::ratchet::{HalfOpen, Ratchet};
@@ -212,7 +212,7 @@ fn packets_that_were_handed_over_are_remembered_up_to_a_thousand() {
 }
 
 #[test]
-fn what_nobody_asked_to_send_has_a_box_of_its_own_of_the_same_size() {
+fn what_private_channels_say_and_what_nobody_asked_to_send_have_boxes_of_their_own_of_the_same_size() {
     let mut world = World::new(1);
     world.add(1);
     world.cut(0);
@@ -223,5 +223,36 @@ fn what_nobody_asked_to_send_has_a_box_of_its_own_of_the_same_size() {
     };
     assert_eq!((0..300).filter(|number| post(*number, Sender::Nobody).is_ok()).count(), 256);
     assert_eq!((300..600).filter(|number| post(*number, Sender::Control).is_ok()).count(), 256);
-    assert_eq!(post(600, Sender::Nobody), Err(Failure::Full));
+    let users = |number: &usize| post(*number, Sender::User(Ticket(u64::try_from(*number).unwrap()))).is_ok();
+    assert_eq!((600..900).filter(users).count(), 256);
+    for sender in [Sender::Nobody, Sender::Control, Sender::User(Ticket(900))] {
+        assert_eq!(post(900, sender), Err(Failure::Full));
+    }
+}
+
+#[test]
+fn what_one_device_has_acknowledged_waits_for_others_apart_and_the_oldest_is_given_up() {
+    let mut world = World::new(1);
+    world.add(1);
+    world.cut(0);
+    let now = world.now;
+    let mut acknowledge = |number: usize, len: usize| {
+        let session = &mut world.devices[0].session;
+        let body = vec![0; len].into();
+        let content = DmContent::new(ContentId::new(id(number)), 0, DmKind::Data, body);
+        session.post_letter(now, user(2), content, Sender::Control).unwrap();
+        let last = session.direct.letters.values_mut().last().unwrap();
+        last.acked = true;
+        session.bound_acknowledged();
+        session.direct.letters.values().map(|letter| letter.content.id).collect::<Vec<_>>()
+    };
+    for number in 0..300 {
+        assert!(acknowledge(number, 1).len() <= 256);
+    }
+    let kept = acknowledge(300, 1);
+    assert_eq!((kept.len(), kept[0]), (256, ContentId::new(id(45))));
+    for number in 301..400 {
+        acknowledge(number, 57_344);
+    }
+    assert_eq!(acknowledge(400, 57_344).len(), 18, "a mebibyte");
 }

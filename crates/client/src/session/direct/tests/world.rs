@@ -38,6 +38,8 @@ pub(super) struct Device {
     pub(super) life: u32,
     pub(super) events: Vec<Event>,
     pub(super) is_up: bool,
+    /// Whether the program stands still: its link is there, and nobody reads it.
+    is_frozen: bool,
     timer: Option<Time>,
     last_ticket: u64,
     /// Random bytes that the program gives, if it does.
@@ -124,6 +126,7 @@ impl World {
             life: 0,
             events: Vec::new(),
             is_up: false,
+            is_frozen: false,
             timer: None,
             last_ticket: 0,
             fresh: None,
@@ -173,6 +176,12 @@ impl World {
         self.bundles.remove(&key);
         self.devices[at].is_up = false;
         self.devices[at].life += 1;
+        self.devices[at].timer = None;
+    }
+
+    /// The program stands still, and the server does not know.
+    pub(super) fn freeze(&mut self, at: usize) {
+        self.devices[at].is_frozen = true;
         self.devices[at].timer = None;
     }
 
@@ -268,7 +277,7 @@ impl World {
                 (Some(at), timer) if at <= end && timer.is_none_or(|(other, _)| at <= other) => {
                     let ((at, _), (who, life, happening)) = self.queue.pop_first().unwrap();
                     self.now = self.now.max(at);
-                    if life == self.devices[who].life {
+                    if life == self.devices[who].life && !self.devices[who].is_frozen {
                         match happening {
                             Happening::ToServer(frame) => self.server(who, frame),
                             Happening::ToDevice(frame) if self.devices[who].is_up => self.hear(who, frame),
