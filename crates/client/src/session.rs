@@ -263,7 +263,7 @@ impl Session {
             self.resume_deadline(),
             self.requests.deadline(),
             self.channels.deadline(),
-            self.own.deadline(),
+            self.own.deadline(self.connection.is_up()),
             self.order.deadline(),
             self.members.deadline(),
             self.direct.deadline(),

@@ -258,17 +258,18 @@ impl OwnStreams {
         self.busy.is_empty()
     }
 
-    /// When something may be sent, or has waited too long.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    /// When something may be sent, for which there must be a link, or has waited too long.
+    pub(super) fn deadline(&self, is_up: bool) -> Option<Time> {
         let streams = self.busy.iter().filter_map(|channel| {
             let stream = self.streams.get(channel)?;
             if stream.open {
-                stream.hold_until()
+                // A stream stays open while its session may be resumed.
+                stream.hold_until().filter(|_| is_up)
             } else {
                 stream.oldest().map(|since| since + REQUEST_TIMEOUT)
             }
         });
-        streams.chain(self.wake).min()
+        streams.chain(self.wake.filter(|_| is_up)).min()
     }
 
     fn settle(&mut self, channel: ChannelId) {

@@ -28,6 +28,8 @@ pub(super) struct Generation {
     pub(super) retired_ms: Option<u64>,
     /// Whether it was found that it is not read any more.
     pub(super) is_closed: bool,
+    /// Whether it was found that its secret is too old to be moved on.
+    pub(super) is_too_old: bool,
     /// Whom we are still to tell of it, and over which parent; only where we have made the rekey.
     pub(super) untold: BTreeSet<(UserId, ChannelId)>,
     /// Who is new in it, by our own rekey: they are invited instead.
@@ -46,6 +48,7 @@ impl Generation {
             since_ms: now_ms,
             retired_ms: None,
             is_closed: false,
+            is_too_old: false,
             untold: BTreeSet::new(),
             invited: BTreeSet::new(),
             is_teller: false,
@@ -55,6 +58,11 @@ impl Generation {
     /// Whether what comes in it is still looked at.
     pub(super) fn is_read(&self, now_ms: u64) -> bool {
         self.retired_ms.is_none_or(|since| now_ms < since.saturating_add(READ_ON_MS))
+    }
+
+    /// When its secret moves on, if it still can.
+    pub(super) fn next_step_ms(&self) -> Option<u64> {
+        (!self.is_too_old).then(|| self.group.next_step_ms())
     }
 
     /// When it is not read any more, if that is still to come.

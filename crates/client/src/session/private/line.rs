@@ -340,8 +340,9 @@ impl Line {
     pub(super) fn advance(&mut self, now_ms: u64) -> bool {
         let before: Vec<(u32, usize)> = self.marks();
         for generation in self.generations.values_mut() {
-            // A generation whose clock cannot be reached any more opens nothing, which is all that is left to do.
-            let _too_old = generation.group.advance(now_ms);
+            // One whose clock cannot be reached any more opens nothing, which is all that is left to do: no moment changes
+            // that, but a clock that is set back.
+            generation.is_too_old = generation.group.advance(now_ms).is_err();
             generation.forget_rekeys(now_ms);
         }
         self.settle(now_ms);
@@ -359,7 +360,7 @@ impl Line {
     pub(super) fn next_ms(&self) -> Option<u64> {
         self.generations
             .values()
-            .flat_map(|one| [Some(one.group.next_step_ms()), one.forget_at_ms(), one.read_until_ms()])
+            .flat_map(|one| [one.next_step_ms(), one.forget_at_ms(), one.read_until_ms()])
             .flatten()
             .min()
     }

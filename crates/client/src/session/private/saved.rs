@@ -216,6 +216,7 @@ impl SavedChannel {
                 since_ms: saved.since_ms,
                 retired_ms: saved.retired_ms,
                 is_closed: false,
+                is_too_old: false,
                 untold: saved.untold,
                 invited: saved.invited,
                 is_teller: saved.is_teller,

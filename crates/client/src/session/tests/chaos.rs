@@ -39,7 +39,7 @@ fn input(what: u8, number: u32) -> Input {
             dial,
             server: ServerId::new([1; 32]),
             announced: Announced::default(),
-            features: Features::NONE,
+            features: if number.is_multiple_of(2) { Features::RESUME } else { Features::NONE },
         },
         4 => Input::DialFailed { dial, why: Code::from_number(i32::try_from(number % 23).unwrap()).unwrap() },
         5 => Input::Closed { why: Code::Truncated },
@@ -51,7 +51,12 @@ fn input(what: u8, number: u32) -> Input {
             Input::Send { ticket, channel, entry: entry(&"x".repeat(usize::try_from(number * 100).unwrap())) }
         }
         14 => frame(Kind::Goodbye(Goodbye { retry_ms: number, ..Goodbye::new(Code::Shutdown) })),
-        15..=16 => frame(Kind::Welcome(Welcome::default())),
+        15..=16 => frame(Kind::Welcome(Welcome {
+            resume_token: Some([5; 16]),
+            resume_ms: 10_000,
+            resumed: number.is_multiple_of(3),
+            ..Welcome::default()
+        })),
         17 => frame(Kind::Notice(Notice::Dropped { channel, count: number.into() })),
         18 => Input::Frame(Received::check(
             &Network::default(),

@@ -112,3 +112,21 @@ fn members_are_told_of_a_private_channel_once_it_is_joined_and_not_before() {
     assert!(stage.events.iter().any(joined));
     assert_eq!(asked(&mut stage).1, 2);
 }
+
+#[test]
+fn a_clock_that_jumps_over_a_year_leaves_a_private_channel_behind_without_asking_for_time_again_and_again() {
+    let mut stage = Stage::quiet();
+    stage.features = Features::SEALED;
+    stage.give(Input::Connect);
+    stage.welcome();
+    create(&mut stage);
+    for frame in stage.sent() {
+        stage.ok(frame.req, Done::default());
+    }
+    stage.give(Input::Wall { unix_ms: stage::WALL + 3 * 365 * 86_400_000 });
+    stage.pass(ms(10_000));
+    // Set right again, its hours pass as before.
+    stage.give(Input::Wall { unix_ms: stage::WALL + 20_000 });
+    stage.pass(ms(10_000));
+    assert!(stage.session.poll_timeout().is_some());
+}

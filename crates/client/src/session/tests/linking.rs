@@ -211,6 +211,48 @@ fn a_dial_can_be_closed_and_answers_later_are_ignored() {
     assert_eq!(stage.told(), []);
 }
 
+/// A session in `lobby` that can be resumed for ten seconds, on a server with these budgets.
+fn resumable(announced: Announced) -> (Stage, darkchat_proto::ChannelId) {
+    let mut stage = Stage::quiet();
+    stage.features = darkchat_proto::Features::RESUME;
+    stage.give(Input::Connect);
+    stage.open(announced);
+    let token = Welcome { resume_token: Some([3; 16]), resume_ms: 10_000, ..Welcome::default() };
+    stage.server(Kind::Welcome(token).into());
+    let lobby = stage.join("lobby");
+    (stage, lobby)
+}
+
+#[test]
+fn what_the_rate_holds_back_asks_for_no_time_while_there_is_no_link_to_resume_on() {
+    let (mut stage, lobby) = resumable(Announced::default());
+    let refused = stage.send(lobby, "not yet");
+    let (req, _) = stage.published().pop().unwrap();
+    stage.no(req, Code::RateLimited, 2_000);
+    stage.give(Input::Closed { why: Code::Truncated });
+    // Each deadline on the way moves on.
+    stage.pass(ms(12_000));
+    assert_eq!(stage.closes, [None], "the next dial has come to nothing");
+    let (dial, _) = stage.dials.pop().unwrap();
+    stage.give(Input::DialFailed { dial, why: Code::Timeout });
+    stage.pass(ms(1_000));
+    assert!(stage.told().contains(&Event::SendFailed { ticket: refused, why: Failure::TimedOut }));
+
+    let (mut stage, lobby) = resumable(Announced { posts_per_s: 1, ..Announced::default() });
+    for number in 0..10 {
+        stage.send(lobby, &number.to_string());
+        for (req, _) in stage.published() {
+            stage.ok(req, darkchat_proto::Done::default());
+        }
+    }
+    assert!(
+        stage.session.poll_timeout().is_some_and(|at| at <= stage.now + ms(2_000)),
+        "the budget is used up"
+    );
+    stage.give(Input::Closed { why: Code::Truncated });
+    stage.pass(ms(12_000));
+}
+
 #[test]
 fn what_a_lost_link_did_not_take_is_not_what_the_next_one_begins_with() {
     let (mut stage, lobby) = Stage::joined();
