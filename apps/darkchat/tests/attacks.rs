@@ -71,6 +71,23 @@ fn answer(mut stream: TcpStream, said: &[u8]) -> Vec<u8> {
     read_all(stream)
 }
 
+/// What an answer must be like.
+type Expected = dyn Fn(&[u8]) -> bool + Sync;
+
+/// Says each of these on a connection of its own, all at once, and looks at the answers.
+fn all_are_answered(connect: impl Fn() -> TcpStream, said: &[(&[u8], &Expected)]) {
+    std::thread::scope(|scope| {
+        for (said, is_right) in said {
+            let stream = connect();
+            scope.spawn(move || {
+                let heard = answer(stream, said);
+                let start = text(&said[..said.len().min(40)]);
+                assert!(is_right(&heard), "{start:?}: {:?}", text(&heard));
+            });
+        }
+    });
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -106,16 +123,23 @@ fn strangers_at_the_ports_for_terminals_and_peers_are_turned_away_and_a_talking_
     let pair = Pair::talk(&server);
     let peers = server.peers.trim_start_matches("tcp://").to_owned();
     let tls: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03evil";
+    let silence = |bytes: &[u8]| bytes.is_empty();
+    let refusal = |bytes: &[u8]| text(bytes).starts_with("HTTP/1.1 400 ") && !text(bytes).contains("evil");
     for port in ["clients", "peers"] {
         let connect = || {
             if port == "peers" { TcpStream::connect(&peers).unwrap() } else { server.raw("tcp") }
         };
-        let http = text(&answer(connect(), b"GET /evil HTTP/1.1\r\nHost: evil\r\n\r\n"));
-        assert!(http.starts_with("HTTP/1.1 400 ") && !http.contains("evil"), "{port}: {http}");
-        for said in [tls, b"SSH-2.0-evil\r\n", b"EHLO evil\r\n", &junk(), &unit_too_long()] {
-            let said = said.to_vec();
-            assert_eq!(answer(connect(), &said), b"", "{port}: {}", text(&said[..said.len().min(16)]));
-        }
+        all_are_answered(
+            connect,
+            &[
+                (b"GET /evil HTTP/1.1\r\nHost: evil\r\n\r\n", &refusal),
+                (tls, &silence),
+                (b"SSH-2.0-evil\r\n", &silence),
+                (b"EHLO evil\r\n", &silence),
+                (&junk(), &silence),
+                (&unit_too_long(), &silence),
+            ],
+        );
     }
     assert!(pair.stop() > 0);
     stops_well(server);
@@ -125,22 +149,31 @@ fn strangers_at_the_ports_for_terminals_and_peers_are_turned_away_and_a_talking_
 fn strangers_at_the_port_for_websockets_are_turned_away_and_a_talking_pair_notices_nothing() {
     let server = public();
     let pair = Pair::talk(&server);
-    let said = |bytes: &[u8]| text(&answer(server.raw("ws"), bytes));
-    assert!(said(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
-    let rebound = said(b"GET / HTTP/1.1\r\nHost: evil.example:8546\r\n\r\n");
-    assert!(rebound.starts_with("HTTP/1.1 421 ") && !rebound.contains("evil"), "{rebound}");
-    for path in ["/evil", "/../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/..%2f..%2fetc/passwd"] {
-        let none = said(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes());
-        assert!(none.starts_with("HTTP/1.1 404 ") && !none.contains("evil"), "{none}");
-    }
-    assert!(said(b"POST /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
     let upgrade = "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: dchat.1\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let foreign = said(format!("{upgrade}Origin: http://evil.example\r\n\r\n").as_bytes());
-    assert!(foreign.starts_with("HTTP/1.1 403 ") && !foreign.contains("evil"), "{foreign}");
-    assert_eq!(said(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03evil"), "");
-    assert_eq!(said(&junk()), "");
+    let foreign = format!("{upgrade}Origin: http://evil.example\r\n\r\n");
+    let paths = ["/evil", "/../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/..%2f..%2fetc/passwd"];
+    let gets = paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
+    let status = |code: &'static str| {
+        move |bytes: &[u8]| {
+            text(bytes).starts_with(&format!("HTTP/1.1 {code} ")) && !text(bytes).contains("evil")
+        }
+    };
+    let (page, none, other_host) = (status("200"), status("404"), status("421"));
+    let (not_get, other_origin) = (status("405"), status("403"));
+    let silence = |bytes: &[u8]| bytes.is_empty();
+    let junk = junk();
+    let mut asked: Vec<(&[u8], &Expected)> = vec![
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", &page),
+        (b"GET / HTTP/1.1\r\nHost: evil.example:8546\r\n\r\n", &other_host),
+        (b"POST /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", &not_get),
+        (foreign.as_bytes(), &other_origin),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03evil", &silence),
+        (&junk, &silence),
+    ];
+    asked.extend(gets.iter().map(|get| (get.as_bytes(), &none as &Expected)));
+    all_are_answered(|| server.raw("ws"), &asked);
 
     let mut stream = server.raw("ws");
     stream.write_all(format!("{upgrade}\r\n").as_bytes()).unwrap();
