@@ -189,6 +189,9 @@ fn limits_are_printed_as_names_and_values() {
     assert!(public.lines().all(|line| line.split(' ').count() == 2), "{public}");
     assert!(public.contains("profile public\n") && public.contains("max_frame 73728\n"));
     assert_ne!(public, limits("trusted"));
+    assert!(public.contains("client_queue 1048576\n") && public.contains("web_visitors 256\n"), "{public}");
+    let slow = common::server().args(["--print-limits", "--handshake-timeout", "5m"]).output().unwrap();
+    assert!(String::from_utf8(slow.stdout).unwrap().contains("handshake_ms 300000\n"));
 }
 
 /// What a service's environment says is a default: an operator's flag goes before it.

@@ -25,6 +25,11 @@ const HEAD_MAX: Duration = Duration::from_secs(3);
 /// Bytes that wait to be read or written: a head has at most half as many.
 const BUFFER_MAX: usize = 16 * 1024;
 
+/// The limits of visitors by name, for operators.
+pub(crate) const fn limits() -> [(&'static str, u64); 2] {
+    [("web_visitors", VISITORS_MAX as u64), ("web_visitors_of_address", OF_ONE_MAX as u64)]
+}
+
 /// Those who are being answered, by address.
 #[derive(Debug, Default)]
 struct Visitors(Mutex<BTreeMap<IpAddr, usize>>);

@@ -1,14 +1,15 @@
 //! `--print-limits`: every limit in force, as `NAME VALUE` lines that tests and operators read.
 
+use crate::http;
 use darkchat_proto::limits as wire;
 use darkchat_server::{Limits, Profile};
 use std::fmt::Write as _;
 
 /// The lines, one limit each; numbers are bytes, counts, or carry their unit in the name.
-pub(crate) fn lines(profile: Profile) -> String {
+pub(crate) fn lines(limits: &Limits) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "profile {}", name(profile));
-    for (name, value) in wire_limits().into_iter().chain(Limits::of(profile).rows()) {
+    let _ = writeln!(out, "profile {}", name(limits.profile));
+    for (name, value) in wire_limits().into_iter().chain(limits.rows()).chain(http::limits()) {
         let _ = writeln!(out, "{name} {value}");
     }
     out

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Some(Command::Tls { action: TlsAction::SelfSigned(wanted) }) => {
             tls::self_signed(&wanted).and_then(|lines| printed(&lines))
         }
-        None if cli.run.print_limits => printed(&limits::lines(start::profile(&cli.run))),
+        None if cli.run.print_limits => printed(&limits::lines(&start::limits(&cli.run))),
         None => run(cli.run),
     };
     match done {

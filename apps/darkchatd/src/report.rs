@@ -4,7 +4,8 @@ use darkchat_proto::{Addr, Network, ServerId};
 use serde::Serialize;
 use std::fmt;
 use std::io::Write as _;
-use std::path::Path;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// What was really bound, under which key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) web: Vec<String>,
     pub(crate) peers: Vec<Addr>,
     pub(crate) limits: &'static str,
+    /// The certificate of the WebSocket port, if there is one; it is no part of the report.
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 impl fmt::Display for Report {
@@ -91,17 +94,50 @@ impl Report {
     /// What a person can type next, for a terminal.
     pub(crate) fn next_steps(&self) -> String {
         let mut out = String::from("\n");
-        if let Some(url) = self.web.first() {
+        let network = match &self.network {
+            own if *own != Network::default() => format!(" --network {own}"),
+            _ => String::new(),
+        };
+        if !self.web.is_empty()
+            && let Some(url) = self.clients.iter().find_map(|addr| web_url(&here(addr)))
+        {
             out.push_str(&format!("  in a browser:    {url}\n"));
         }
         if let Some(addr) = self.clients.first() {
-            out.push_str(&format!("  chat here:       darkchat chat --server {addr}\n"));
+            let trust = match &self.certificate {
+                Some(file) if addr.scheme() == "wss" => format!(" --tls-ca {}", file.display()),
+                _ => String::new(),
+            };
+            out.push_str(&format!(
+                "  chat here:       darkchat chat --server {}{trust}{network}\n",
+                here(addr)
+            ));
         }
         if let Some(addr) = self.peers.first() {
-            out.push_str(&format!("  peer with this:  darkchatd --connect {addr}\n"));
+            out.push_str(&format!("  peer with this:  darkchatd --connect {}{network}\n", elsewhere(addr)));
         }
         out.push_str("  commands:        help, connect, peers, map, trace, clients, channels, exit\n");
         out
+    }
+}
+
+/// A listener on all addresses, with the port that it has.
+fn unspecified(addr: &Addr) -> Option<SocketAddr> {
+    addr.socket_addr().filter(|socket| socket.ip().is_unspecified())
+}
+
+/// Where this machine reaches a listener.
+fn here(addr: &Addr) -> Addr {
+    let Some(mut socket) = unspecified(addr) else { return addr.clone() };
+    socket.set_ip(if socket.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    Addr::from_socket(addr.scheme(), socket)
+}
+
+/// Where others reach a listener; what this machine is called there, its operator knows.
+fn elsewhere(addr: &Addr) -> String {
+    match unspecified(addr) {
+        Some(socket) => format!("{}://HOST:{}", addr.scheme(), socket.port()),
+        None => addr.to_string(),
     }
 }
 
@@ -117,7 +153,45 @@ mod tests {
             web: vec!["http://127.0.0.1:8546/".to_owned()],
             peers: vec!["tcp://127.0.0.1:30303".parse().unwrap()],
             limits: "trusted",
+            certificate: None,
         }
+    }
+
+    /// The commands that are shown, and the address for a browser.
+    fn steps(report: &Report) -> Vec<String> {
+        let text = report.next_steps();
+        let lines =
+            text.lines().filter_map(|line| line.split_once(":  ")).map(|(_, rest)| rest.trim().to_owned());
+        lines.take(3).collect()
+    }
+
+    #[test]
+    fn what_to_type_next_works_as_it_stands() {
+        let usual = [
+            "http://127.0.0.1:8546/",
+            "darkchat chat --server tcp://127.0.0.1:8545",
+            "darkchatd --connect tcp://127.0.0.1:30303",
+        ];
+        assert_eq!(steps(&report()), usual);
+        let other = Report { network: "test".parse().unwrap(), ..report() };
+        assert_eq!(steps(&other)[1..], [1, 2].map(|step| format!("{} --network test", usual[step])));
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_is_here_on_loopback_and_elsewhere_under_a_name() {
+        let open = Report {
+            clients: vec!["wss://0.0.0.0:8546".parse().unwrap()],
+            web: vec!["https://0.0.0.0:8546/".to_owned()],
+            peers: vec!["tcp://[::]:30303".parse().unwrap()],
+            certificate: Some("tls-cert.pem".into()),
+            ..report()
+        };
+        let shown = [
+            "https://127.0.0.1:8546/",
+            "darkchat chat --server wss://127.0.0.1:8546/ws --tls-ca tls-cert.pem",
+            "darkchatd --connect tcp://HOST:30303",
+        ];
+        assert_eq!(steps(&open), shown);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use darkchat_crypto::Identity;
 use darkchat_crypto::system::{KeyFileError, KeyLock};
 use darkchat_proto::{Addr, ServerAddr, ServerId};
-use darkchat_server::{Accept, Profile, Server};
+use darkchat_server::{Accept, Limits, Profile, Server};
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::{Certificate, Origin, Ws};
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 /// How long it may take to tell the local network that this server goes.
 const TAKE_BACK: Duration = Duration::from_secs(1);
 
-/// The limits in force: as asked for, else those for strangers unless all listeners are on loopback.
+/// The profile in force: as asked for, else those for strangers unless all listeners are on loopback.
 pub(crate) fn profile(run: &Run) -> Profile {
     match run.budget {
         Some(Budget::Public) => Profile::Public,
@@ -36,6 +36,11 @@ pub(crate) fn profile(run: &Run) -> Profile {
         None if run.listeners().are_loopback() => Profile::Trusted,
         None => Profile::Public,
     }
+}
+
+/// All of them, with what else was asked for.
+pub(crate) fn limits(run: &Run) -> Limits {
+    Limits { handshake_timeout: run.handshake_timeout, ..Limits::of(profile(run)) }
 }
 
 fn key(run: &Run) -> anyhow::Result<(Identity, Option<KeyLock>)> {
@@ -86,8 +91,7 @@ async fn start(run: &Run, identity: Identity, certificate: Option<Certificate>) 
         .transport(Tcp::default())
         .transport(ws)
         .network(run.network.clone())
-        .profile(profile(run))
-        .handshake_timeout(run.handshake_timeout);
+        .limits(limits(run));
     for addr in listeners.clients {
         builder = builder.listen(addr, Accept::Clients);
     }
@@ -128,6 +132,7 @@ fn report(run: &Run, server: &Server) -> Report {
         web,
         peers: taking(Accept::Peers),
         limits,
+        certificate: run.tls_cert.clone(),
     }
 }
 

@@ -168,7 +168,7 @@ fn a_terminal_is_left_as_it_was_found() {
 fn log_lines_stand_above_the_prompt() {
     let mut terminal = Terminal::open();
     let mut server = terminal.run(&mut server(&["--log-level", "debug"]));
-    terminal.until("tcp://");
+    terminal.until("clients  tcp://");
     let place = terminal.until("\r\n");
     terminal.until(PROMPT);
     drop(std::net::TcpStream::connect(place.trim()).unwrap());

@@ -14,9 +14,9 @@ use own::Own;
 use sha2::{Digest as _, Sha256};
 
 /// The most tags of one server: 16,384 shards of 8.
-const MAX_TAGS_PER_SERVER: usize = 131_072;
+pub(crate) const MAX_TAGS_PER_SERVER: usize = 131_072;
 /// The most tags of all other servers together; a shard counts as one tag at least.
-const MAX_TAGS_TOTAL: usize = 2_000_000;
+pub(crate) const MAX_TAGS_TOTAL: usize = 2_000_000;
 /// The new shards that a server may send.
 const SHARD_RATE: Rate = Rate { per_s: 5, burst: 64 };
 

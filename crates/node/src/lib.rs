@@ -105,7 +105,7 @@ pub use config::{Config, Neighbours};
 pub use event::Event;
 pub use frames::Frames;
 pub use input::{Accept, Check, Input, Received};
-pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict};
+pub use limits::{ClientBudgets, Meter, PeerBudgets, Profile, RATE_WAIT, Rate, Verdict, table_limits};
 pub use neighbours::dial_limits;
 pub use output::{Output, SendClass};
 pub use stats::{DroppedFor, RefusedFor, Sizes, Stats};

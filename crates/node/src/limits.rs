@@ -1,7 +1,9 @@
 //! Token buckets, and the budgets of both profiles, for the node and for the link tasks. Source: `docs/protocol.md`, 10.1.
 
+mod bounds;
 mod meter;
 
+pub use bounds::table_limits;
 pub use meter::{Meter, Verdict};
 
 use darkchat_proto::Time;

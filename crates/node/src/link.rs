@@ -35,12 +35,12 @@ const WINDOWS_SHARE: usize = 2;
 /// The same for a peer.
 const WINDOW_PEER: usize = 256 << 10;
 /// What may wait for a client, in bytes and in frames, with what is out with the driver.
-const QUEUE_CLIENT: usize = 1 << 20;
-const QUEUE_CLIENT_FRAMES: usize = 4_096;
+pub(crate) const QUEUE_CLIENT: usize = 1 << 20;
+pub(crate) const QUEUE_CLIENT_FRAMES: usize = 4_096;
 /// What may wait for a peer, in bytes and in frames, with what is out with the driver: the bytes in frames of 256. The
 /// smallest frames take many times their length in the lists that hold them.
-const QUEUE_PEER: usize = 8 << 20;
-const QUEUE_PEER_FRAMES: usize = 32_768;
+pub(crate) const QUEUE_PEER: usize = 8 << 20;
+pub(crate) const QUEUE_PEER_FRAMES: usize = 32_768;
 /// How long a frame may wait.
 pub(crate) const QUEUE_AGE: Duration = Duration::from_secs(10);
 /// What a run of frames takes in the list that holds it, in bytes: lists have up to twice the room that they need.

@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long an egress server remembers a post at least: longer than any re-route or second way takes.
-const SEEN_AGE: Duration = Duration::from_secs(60);
+pub(crate) const SEEN_AGE: Duration = Duration::from_secs(60);
 /// The most digests of one generation: two of them take about 9 MiB.
-const SEEN_CAP: usize = 131_072;
+pub(crate) const SEEN_CAP: usize = 131_072;
 /// The posts of a session that its server remembers: more than a client may have unacknowledged.
-const SESSION_SEEN: usize = 1_024;
+pub(crate) const SESSION_SEEN: usize = 1_024;
 
 /// Two generations of digests, swapped by age and by number: each is remembered at least one age and at most two.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The most traces of ours under way: an operator asks for one at a time.
-const MAX_TRACES: usize = 4;
+pub(crate) const MAX_TRACES: usize = 4;
 /// The most servers that one trace asks: one frame to each neighbour, and as many as its budget lets pass at once.
-const MAX_ASKED: usize = MAX_DST;
+pub(crate) const MAX_ASKED: usize = MAX_DST;
 /// The most hops that one trace keeps: those on the way to that many servers, and more would be made up.
-const MAX_HOPS: usize = 1_024;
+pub(crate) const MAX_HOPS: usize = 1_024;
 
 /// How a probe came to the servers that want a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -73,6 +73,7 @@ impl Limits {
             ("close_ms", ms(CLOSE_WITHIN)),
         ];
         rows.extend(darkchat_node::dial_limits());
+        rows.extend(darkchat_node::table_limits());
         rows.extend(gate::rows(self.profile));
         rows.extend(budgets(self.profile));
         rows
@@ -95,6 +96,7 @@ fn budgets(profile: Profile) -> Vec<(&'static str, u64)> {
         ("peer_bytes_per_s", "peer_bytes_burst", peer.bytes),
         ("peer_destinations_per_s", "peer_destinations_burst", peer.destinations),
         ("peer_records_per_s", "peer_records_burst", peer.records),
+        ("peer_probes_per_s", "peer_probes_burst", peer.probes),
         ("peer_shards_per_s", "peer_shards_burst", peer.shards),
         ("peer_lookups_per_s", "peer_lookups_burst", peer.lookups),
     ];
@@ -114,5 +116,10 @@ mod tests {
         assert_eq!((public["client_posts_per_s"], trusted["client_posts_per_s"]), (20, 2_000));
         assert_eq!((public["open"], public["accept_burst"], public["accept_per_s"]), (64, 50, 10));
         assert!(!trusted.contains_key("open"));
+        // Of each kind that has a bound, one: queues, tables, what is remembered, probes.
+        for name in ["client_queue", "client_channels", "seen", "tags", "trace_servers", "peer_probes_per_s"]
+        {
+            assert!(public.contains_key(name), "{name}");
+        }
     }
 }
