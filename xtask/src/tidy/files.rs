@@ -5,7 +5,13 @@ use super::File;
 /// A file above this many lines, its tests not counted, is cut by state or by concern.
 const LINES_MAX: usize = 600;
 
+/// What a merge or a patch leaves beside a file.
+const LEFT_BEHIND: [&str; 2] = [".orig", ".rej"];
+
 pub(super) fn check(file: &File, found: &mut Vec<String>) {
+    if LEFT_BEHIND.iter().any(|end| file.path.ends_with(end)) {
+        return found.push(format!("{}: left behind by a merge or a patch", file.path));
+    }
     opens_with_its_purpose(file, found);
     is_short(file, found);
     has_no_forbidden_words(file, found);
@@ -67,6 +73,14 @@ mod tests {
     fn file_without_a_purpose_is_found() {
         let bad = file("crates/node/src/map.rs", "use std::fmt;\n");
         assert!(findings(|found| check(&bad, found)).contains("opens with"));
+    }
+
+    #[test]
+    fn what_a_merge_left_behind_is_found() {
+        for name in ["docs/protocol.md.orig", "crates/node/src/map.rs.rej"] {
+            assert!(super::super::is_ours(name));
+            assert!(findings(|found| check(&file(name, ""), found)).contains("left behind"), "{name}");
+        }
     }
 
     #[test]

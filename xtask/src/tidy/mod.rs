@@ -119,12 +119,23 @@ fn read(root: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// Lock files are generated, and licences and JSON vectors are the words of others.
+/// What is looked at. Lock files are generated, and licences and JSON vectors are the words of others.
 fn is_ours(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|it| it.to_str()).unwrap_or(name);
     matches!(
         extension,
-        "rs" | "ts" | "tsx" | "md" | "toml" | "proto" | "mjs" | "svg" | "service" | "run" | "Containerfile"
+        "rs" | "ts"
+            | "tsx"
+            | "md"
+            | "toml"
+            | "proto"
+            | "mjs"
+            | "svg"
+            | "service"
+            | "run"
+            | "Containerfile"
+            | "orig"
+            | "rej"
     )
 }
 
