@@ -69,8 +69,7 @@ impl Payload {
 
     /// What it takes in the outbox, in bytes: the content, and headers as far as they may go at all.
     pub(crate) fn weight(&self) -> usize {
-        let headers: usize = self.entry.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.len() + headers.min(MAX_HEADER_BYTES)
+        self.len() + header_bytes(&self.entry.headers).min(MAX_HEADER_BYTES)
     }
 
     /// What a direct message is made of.
@@ -362,4 +361,9 @@ pub enum MemberChange {
     Left(Member),
     /// Nothing was heard of somebody for 300 s.
     Expired(Member),
+}
+
+/// Names and values of headers, in bytes.
+pub(crate) fn header_bytes(headers: &BTreeMap<String, Bytes>) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }

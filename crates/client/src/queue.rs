@@ -1,6 +1,6 @@
 //! What waits for a program to read it: bounded, and never in the way of the link.
 
-use crate::message::{Cause, Content, DirectMessage, Message, Missed, Received};
+use crate::message::{Cause, Content, DirectMessage, Message, Missed, Received, header_bytes};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -147,8 +147,7 @@ impl Length for DirectMessage {
 }
 
 fn length(payload: &Content, headers: &BTreeMap<String, Bytes>) -> usize {
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    payload.as_bytes().len() + headers
+    payload.as_bytes().len() + header_bytes(headers)
 }
 
 #[cfg(test)]

@@ -98,6 +98,8 @@ fn budgets(profile: Profile) -> Vec<(&'static str, u64)> {
         ("peer_records_per_s", "peer_records_burst", peer.records),
         ("peer_probes_per_s", "peer_probes_burst", peer.probes),
         ("peer_shards_per_s", "peer_shards_burst", peer.shards),
+        ("peer_answers_per_s", "peer_answers_burst", peer.answers),
+        ("peer_rows_per_s", "peer_rows_burst", peer.rows),
         ("peer_lookups_per_s", "peer_lookups_burst", peer.lookups),
     ];
     rates.iter().flat_map(|(rate, burst, of)| [(*rate, of.per_s), (*burst, of.burst)]).collect()
@@ -121,5 +123,6 @@ mod tests {
         {
             assert!(public.contains_key(name), "{name}");
         }
+        assert_eq!((public["peer_answers_burst"], public["peer_rows_burst"]), (40_000, 65_536));
     }
 }

@@ -8,6 +8,7 @@ use super::requests::{Asked, REQUEST_TIMEOUT, Requests};
 use super::signs::Signs;
 use super::stream::{Cost, Expired, OwnPost, OwnStream, Waiting};
 use super::{SignId, Ticket};
+use crate::message::header_bytes;
 use darkchat_crypto::{SeededRng, sign};
 use darkchat_proto::limits::{MAX_CONTENT_TYPE, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PAYLOAD};
 use darkchat_proto::{ChannelId, Entry, Frame, Kind, Network, Signature, Time, UserId};
@@ -296,10 +297,9 @@ fn affords(wake: &mut Option<Time>, way: &mut Way<'_>, cost: Cost) -> bool {
 
 /// The bounds of section 4.2 on what a user puts around a content.
 pub(super) fn check_headers(entry: &Entry) -> Result<(), Failure> {
-    let bytes: usize = entry.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let long = entry.headers.keys().any(|name| name.len() > MAX_CONTENT_TYPE);
     if long
-        || bytes > MAX_HEADER_BYTES
+        || header_bytes(&entry.headers) > MAX_HEADER_BYTES
         || entry.headers.len() > MAX_HEADERS
         || entry.content_type.len() > MAX_CONTENT_TYPE
     {

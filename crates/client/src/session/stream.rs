@@ -1,6 +1,7 @@
 //! One stream of our own: entries gather, leave as posts, and are answered. Source: `docs/protocol.md`, section 6.1.
 
 use super::{SignId, Ticket};
+use crate::message::header_bytes;
 use bytes::Bytes;
 use darkchat_crypto::group::Draft;
 use darkchat_proto::limits::{MAX_DELIVER, MAX_ENTRIES, MAX_POST_HEADERS, SEALED_ENTRY};
@@ -363,8 +364,7 @@ impl Expired {
 
 /// About as many bytes as an entry takes in a `Deliver`; never less.
 fn size(entry: &Entry) -> usize {
-    let headers: usize =
-        entry.headers.iter().map(|(name, value)| name.len() + value.len() + AROUND_HEADER).sum();
+    let headers = header_bytes(&entry.headers) + entry.headers.len() * AROUND_HEADER;
     AROUND_ENTRY + entry.content.len() + entry.content_type.len() + headers
 }
 

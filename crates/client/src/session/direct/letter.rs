@@ -1,6 +1,7 @@
 //! One content on its way to the devices of one user, until each has acknowledged it or is given up. Source:
 //! `docs/protocol.md`, sections 7.5 and 7.8.
 
+use crate::message::header_bytes;
 use crate::session::{Failure, Ticket};
 use darkchat_proto::{ContentId, DeviceId, DirectId, DmContent, DmKind, Time, UserId};
 use std::collections::BTreeMap;
@@ -146,8 +147,7 @@ impl Letter {
 
     /// What it counts for in the outbox, in bytes.
     pub(super) fn len(&self) -> usize {
-        let headers: usize = self.content.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.content.body.len() + headers
+        self.content.body.len() + header_bytes(&self.content.headers)
     }
 
     /// Whether both stand in the same outbox: the user's, that of private channels, or that of what follows from either.
