@@ -186,10 +186,12 @@ export class Room {
     if (release.is === "gap") {
       const count = release.to - release.from + 1n;
       this.#rooms.stats.gap += Number(count);
+      if (this.#rooms.isBlocked(release.author)) return;
       this.#missed({ from: release.author, count: Number(count), cause: "gap" });
       return;
     }
-    this.#show(release.post);
+    if (this.#rooms.isBlocked(release.post.from)) this.#passOver(release.post);
+    else this.#show(release.post);
   }
 
   /** The server dropped so many posts that were for us. */
@@ -214,6 +216,14 @@ export class Room {
     this.#rooms.show(releases);
   }
 
+  /** A post of a blocked key: nothing of it is shown. That a private channel has moved on counts whoever says it. */
+  #passOver(post: Post): void {
+    for (const entry of post.entries) {
+      if (entry.kind === ENTRY.MOVED) this.spec.events.moved(post.author, entry.content);
+      else this.#rooms.stats.ignored += 1;
+    }
+  }
+
   #show(post: Post): void {
     const { stats } = this.#rooms;
     const name = claimedName(post.name);
@@ -227,10 +237,6 @@ export class Room {
         const content = contentOf({ ...entry, isText: entry.kind === ENTRY.TEXT }, about);
         if (content === undefined) {
           stats.malformed += 1;
-          continue;
-        }
-        if (this.#rooms.isBlocked(post.from)) {
-          stats.ignored += 1;
           continue;
         }
         stats.shown += 1;

@@ -261,6 +261,36 @@ test("of a blocked key nothing is shown or answered, in channels neither", async
   expect(ann.stats()).toMatchObject({ ignored: 1 });
 });
 
+test("neither that a blocked key came nor what is missing of it is told in a channel", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob, eve] = [
+    await connect(server, clock),
+    await connect(server, clock),
+    await connect(server, clock),
+  ];
+  ann.block(bob.id);
+  const rooms = [await ann.join("#room"), await bob.join("#room"), await eve.join("#room")] as const;
+  let isLost = false;
+  server.answer = ({ kind }) =>
+    isLost && kind.is === "publish" ? { is: "ok", value: { local: 1, servers: 0, spread: true } } : undefined;
+  for (const text of ["one", "lost", "three"]) {
+    isLost = text === "lost";
+    const sent = [rooms[1].send(text), rooms[2].send(text)];
+    await clock.pass(1_000);
+    await Promise.all(sent);
+  }
+  await clock.pass(30_000);
+  const told: (string | undefined)[] = [];
+  for await (const item of rooms[0]) {
+    told.push(item.type === "message" ? item.text : item.cause);
+    if (told.length === 3) break;
+  }
+  expect(told).toEqual(["one", "gap", "three"]);
+  expect(rooms[0].members().map(({ user }) => user)).toEqual([eve.id]);
+  expect(ann.stats()).toMatchObject({ gap: 2 });
+});
+
 test("another name is that of the next message", async () => {
   const server = await TestServer.start();
   const [ann, bob] = [await connect(server, undefined, { name: "ann" }), await connect(server, undefined)];
