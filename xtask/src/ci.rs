@@ -1,11 +1,13 @@
 //! `cargo xtask ci`: everything that must hold before a change lands, cheapest first, each step with its time.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::testing::Programs;
 
 /// What a step has to say when it passed.
 enum Outcome {
@@ -67,7 +69,7 @@ pub(crate) fn run(root: &Path, only: &[&str]) -> Result<()> {
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Result<Outcome> {
-    passes(Command::new(crate::cargo()).args(args).current_dir(root))
+    passes(crate::cargo().args(args).current_dir(root))
 }
 
 fn passes(command: &mut Command) -> Result<Outcome> {
@@ -91,12 +93,16 @@ fn features(root: &Path) -> Result<Outcome> {
             ["clippy", "--lib", "--locked", "--no-default-features", "-p", package, "--features", feature];
         cargo(root, &[&args[..], &["--", "-D", "warnings"]].concat())?;
     }
+    // The tests run programs that were built beside everything else, people build one alone.
+    for package in ["darkchat", "darkchatd"] {
+        cargo(root, &["clippy", "--bins", "--locked", "-p", package, "--", "-D", "warnings"])?;
+    }
     Ok(Outcome::Passed)
 }
 
 /// Of the libraries: the comments on a program's flags are the words of `--help`, where a bracket is no link.
 fn documentation(root: &Path) -> Result<Outcome> {
-    let mut doc = Command::new(crate::cargo());
+    let mut doc = crate::cargo();
     doc.args(["doc", "--workspace", "--lib", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings");
     passes(doc.current_dir(root))
 }
@@ -161,11 +167,10 @@ fn sdk(root: &Path) -> Result<Outcome> {
     if !starts(Command::new("node").arg("--version")) || !starts(Command::new("npm").arg("--version")) {
         return Ok(Outcome::Skipped("node and npm are not installed; nothing has tested the SDK"));
     }
-    let server = server(root)?;
-    let programs = server.parent().context("darkchatd lies in no folder")?;
+    let programs = crate::testing::programs(root)?;
     for words in [&["ci"][..], &["test"], &["run", "interop"]] {
         let mut npm = Command::new("npm");
-        npm.args(words).current_dir(root.join("apps/web/sdk")).env("DARKCHAT_PROGRAMS", programs);
+        npm.args(words).current_dir(root.join("apps/web/sdk")).env("DARKCHAT_PROGRAMS", programs.folder());
         passes(&mut npm)?;
     }
     Ok(Outcome::Passed)
@@ -181,11 +186,10 @@ fn page(root: &Path) -> Result<Outcome> {
     if !CHROMIUM.iter().any(|name| starts(Command::new(name).arg("--version"))) {
         return Ok(Outcome::Skipped("Chromium is not installed; the page was built, and not opened"));
     }
-    let server = server(root)?;
-    let programs = server.parent().context("darkchatd lies in no folder")?;
+    let programs = crate::testing::programs(root)?;
     let mut npm = Command::new("npm");
     npm.args(["run", "browser"]).current_dir(root.join("apps/web/page"));
-    passes(npm.env("DARKCHAT_PROGRAMS", programs))?;
+    passes(npm.env("DARKCHAT_PROGRAMS", programs.folder()))?;
     if !NGINX.iter().any(|path| starts(Command::new(path).arg("-v"))) {
         return Ok(Outcome::Skipped(
             "nginx is not installed; the page has passed, and was not opened behind it",
@@ -200,7 +204,7 @@ const NGINX: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 fn deny(root: &Path) -> Result<Outcome> {
-    if !starts(Command::new(crate::cargo()).args(["deny", "--version"])) {
+    if !starts(crate::cargo().args(["deny", "--version"])) {
         return Ok(Outcome::Skipped("cargo-deny is not installed; tidy has checked licences and sources"));
     }
     // Advisories need the network: they are looked at before a release.
@@ -210,9 +214,7 @@ fn deny(root: &Path) -> Result<Outcome> {
 /// Every flag that the reference names is one that a program has, and every flag of a program is in the reference.
 fn documented_flags(root: &Path) -> Result<Outcome> {
     let mut help = String::new();
-    let server = server(root)?;
-    // Its own tests have just built the client; asking cargo for it alone would build half of the graph again.
-    let client = server.with_file_name(format!("darkchat{}", std::env::consts::EXE_SUFFIX));
+    let Programs { client, server } = crate::testing::programs(root)?;
     let of_client = [
         "",
         "chat",
@@ -264,7 +266,7 @@ fn flags(text: &str) -> BTreeSet<&str> {
 
 /// Every flag that the packages give the server is one that it knows; the unit is one that systemd understands.
 fn packaging(root: &Path) -> Result<Outcome> {
-    let server = server(root)?;
+    let Programs { server, .. } = crate::testing::programs(root)?;
     let help = Command::new(&server).arg("--help").output().context("darkchatd --help")?;
     let help = String::from_utf8_lossy(&help.stdout);
     for path in ["packaging/darkchatd.service", "packaging/Containerfile"] {
@@ -302,16 +304,6 @@ fn verify_unit(root: &Path, server: &Path) -> Result<Outcome> {
             .arg(&copy)
             .stdout(Stdio::null()),
     )
-}
-
-/// The server, which the tests have built in the same way; cargo names its path, wherever the target folder is.
-fn server(root: &Path) -> Result<PathBuf> {
-    let built = crate::built(root, &["build", "--locked", "-p", "darkchatd"])?;
-    built
-        .iter()
-        .find_map(|one| one["executable"].as_str())
-        .map(PathBuf::from)
-        .context("cargo built no darkchatd")
 }
 
 fn starts(command: &mut Command) -> bool {

@@ -14,7 +14,6 @@ mod tidy;
 mod vectors;
 mod web;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -73,13 +72,21 @@ fn root() -> PathBuf {
 }
 
 /// The cargo that runs this task, so that a chosen toolchain stays the chosen one.
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo says of the package that it runs: `ring` is built anew wherever that differs from the last time.
+    let of_xtask = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        name.to_str().is_some_and(|it| it.starts_with("CARGO_PKG_") || it.starts_with("CARGO_MANIFEST_"))
+    });
+    for name in of_xtask {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// What cargo says of each program that these arguments build. Its own complaints go to the terminal.
 fn built(root: &Path, args: &[&str]) -> Result<Vec<Value>> {
-    let mut cargo = Command::new(cargo());
+    let mut cargo = cargo();
     cargo.args(args).args(["--message-format", "json-render-diagnostics"]);
     let out = cargo.current_dir(root).stderr(Stdio::inherit()).output()?;
     ensure!(out.status.success(), "does not build: {cargo:?}");

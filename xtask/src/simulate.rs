@@ -224,7 +224,7 @@ pub(crate) fn worlds(root: &Path, size: &str) -> Result<()> {
 }
 
 fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(crate::cargo());
+    let mut command = crate::cargo();
     command.current_dir(root);
     command
 }

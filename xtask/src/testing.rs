@@ -21,19 +21,41 @@ struct Tests {
     program: PathBuf,
 }
 
+/// The programs that people run, as they are built beside the tests: each with the features that any crate of the
+/// workspace asks of what they share.
+pub(crate) struct Programs {
+    pub(crate) client: PathBuf,
+    pub(crate) server: PathBuf,
+}
+
+impl Programs {
+    /// The folder that both lie in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.server.parent().unwrap_or_else(|| Path::new("."))
+    }
+}
+
+/// Builds them; nothing is compiled where the tests have run.
+pub(crate) fn programs(root: &Path) -> Result<Programs> {
+    programs_in(&build(root)?)
+}
+
 /// Runs all tests, then the examples in the documentation; what fails does not hide what comes after.
 pub(crate) fn run(root: &Path) -> Result<()> {
-    let mut programs = build(root)?;
-    programs.sort_by_key(|tests| !LONGEST.contains(&tests.name.as_str()));
-    let count = programs.len();
-    let (waiting, failed) = (Mutex::new(programs.into_iter()), Mutex::new(Vec::new()));
+    let built = build(root)?;
+    let programs = programs_in(&built)?;
+    let mut tests: Vec<Tests> = built.iter().filter_map(tests_of).collect();
+    ensure!(!tests.is_empty(), "cargo built no tests");
+    tests.sort_by_key(|tests| !LONGEST.contains(&tests.name.as_str()));
+    let count = tests.len();
+    let (waiting, failed) = (Mutex::new(tests.into_iter()), Mutex::new(Vec::new()));
     // One more than there are processors, as of three one waits at any time.
     let lanes = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     std::thread::scope(|scope| {
         for _ in 0..lanes {
             scope.spawn(|| {
                 while let Some(tests) = next(&waiting) {
-                    if let Err(error) = run_one(&tests) {
+                    if let Err(error) = run_one(&tests, &programs) {
                         let line = format!("{} ({error:#})", tests.name);
                         failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
                     }
@@ -41,7 +63,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
             });
         }
     });
-    let examples = Command::new(crate::cargo())
+    let examples = crate::cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--doc"])
         .current_dir(root)
         .status()?;
@@ -57,11 +79,19 @@ fn next(waiting: &Mutex<std::vec::IntoIter<Tests>>) -> Option<Tests> {
     waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next()
 }
 
-fn build(root: &Path) -> Result<Vec<Tests>> {
-    let built = crate::built(root, &["test", "--workspace", "--locked", "--no-run"])?;
-    let found: Vec<Tests> = built.iter().filter_map(tests_of).collect();
-    ensure!(!found.is_empty(), "cargo built no tests");
-    Ok(found)
+/// What cargo says of each program that it built.
+fn build(root: &Path) -> Result<Vec<Value>> {
+    crate::built(root, &["test", "--workspace", "--locked", "--no-run"])
+}
+
+fn programs_in(messages: &[Value]) -> Result<Programs> {
+    let program = |name: &str| {
+        let mut found =
+            messages.iter().filter(|it| it["target"]["name"] == name && it["profile"]["test"] == false);
+        let path = found.find_map(|it| it["executable"].as_str()).map(PathBuf::from);
+        path.with_context(|| format!("cargo built no {name}"))
+    };
+    Ok(Programs { client: program("darkchat")?, server: program("darkchatd")? })
 }
 
 /// The tests that a message of cargo is about, if it is about any.
@@ -77,11 +107,12 @@ fn tests_of(message: &Value) -> Option<Tests> {
 }
 
 /// Runs one program, and prints what it said when it has ended, in one piece.
-fn run_one(tests: &Tests) -> Result<()> {
+fn run_one(tests: &Tests, programs: &Programs) -> Result<()> {
     let begun = Instant::now();
     let out = Command::new(&tests.program)
         .current_dir(&tests.folder)
         .env("CARGO_MANIFEST_DIR", &tests.folder)
+        .env("DARKCHAT_PROGRAMS", programs.folder())
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {}", tests.program.display()))?;
@@ -117,5 +148,22 @@ mod tests {
         assert_eq!(tests_of(&message(false, json!("/out/darkchatd"))), None, "a program of ours");
         assert_eq!(tests_of(&message(true, Value::Null)), None, "a library");
         assert_eq!(tests_of(&json!({ "reason": "build-finished" })), None);
+    }
+
+    #[test]
+    fn programs_are_told_from_the_tests_within_them() {
+        let message = |name: &str, is_test: bool, executable: &str| json!({ "target": { "name": name }, "profile": { "test": is_test }, "executable": executable });
+        let mut built = vec![
+            message("darkchat", true, "/out/deps/darkchat-1"),
+            message("darkchat", false, "/out/darkchat"),
+            message("darkchatd", true, "/out/deps/darkchatd-1"),
+        ];
+        assert!(programs_in(&built).is_err(), "no server");
+        built.push(message("darkchatd", false, "/out/darkchatd"));
+        let programs = programs_in(&built).expect("both");
+        assert_eq!(
+            (programs.client.as_path(), programs.folder()),
+            (Path::new("/out/darkchat"), Path::new("/out"))
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! `cargo xtask vectors`: the JSON vectors that other languages read, written and checked by the crate that owns them.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, ensure};
 
@@ -16,7 +15,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 }
 
 fn test(root: &Path, args: &[&str]) -> Result<()> {
-    let status = Command::new(crate::cargo())
+    let status = crate::cargo()
         .args(["test", "-q", "-p", "darkchat-proto", "--test", "vectors"])
         .args(args)
         .current_dir(root)

@@ -33,7 +33,7 @@ pub struct Size {
 }
 
 impl Default for Size {
-    /// Small enough for a thousand in a test run.
+    /// Small enough for thousands in a test run.
     fn default() -> Self {
         Self { servers: (3, 7), people: 20, span: None, liveness: None }
     }

@@ -3,7 +3,7 @@
 
 use darkchat_sim::worlds::{Size, check, run};
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
 
 /// Runs these seeds, and some of them twice.
 #[expect(clippy::print_stdout, reason = "how much was simulated is worth a line")]

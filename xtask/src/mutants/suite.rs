@@ -57,7 +57,7 @@ impl<'a> Suite<'a> {
     /// Builds the programs of some tests; `None` if the code does not build.
     pub(super) fn build(&self, tests: &Tests) -> Result<Option<Vec<Program>>> {
         std::fs::create_dir_all(&self.tree.build)?;
-        let mut cargo = Command::new(crate::cargo());
+        let mut cargo = crate::cargo();
         cargo.args(["test", "--no-run", "--locked", "--message-format=json", "-p", tests.package]);
         cargo.args(tests.target).current_dir(&self.tree.root).env("CARGO_TARGET_DIR", &self.tree.build);
         let output = cargo.stderr(File::create(self.log())?).output().context("cannot start cargo")?;
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_takes_too_long_is_ended() {
-        let mut cargo = Command::new(crate::cargo());
+        let mut cargo = crate::cargo();
         cargo.arg("--version").stdout(Stdio::null());
         assert_eq!(within(&mut cargo, LIMIT).unwrap(), Some(true));
         // It waits for the end of its input, which does not come.

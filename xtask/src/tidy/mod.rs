@@ -81,7 +81,7 @@ fn text<'a>(files: &'a [File], path: &str, found: &mut Vec<String>) -> Option<&'
 }
 
 fn metadata(root: &Path, args: &[&str]) -> Result<serde_json::Value> {
-    let output = std::process::Command::new(crate::cargo())
+    let output = crate::cargo()
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(args)
         .current_dir(root)

@@ -42,10 +42,13 @@ impl Drop for Folder {
     }
 }
 
-/// The server program, which another package builds.
+/// The server program, which another package builds: that in the folder `DARKCHAT_PROGRAMS`, or one that is built now.
 pub(crate) fn darkchatd() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(programs) = std::env::var_os("DARKCHAT_PROGRAMS") {
+            return Path::new(&programs).join("darkchatd");
+        }
         let program = Path::new(env!("CARGO_BIN_EXE_darkchat")).with_file_name("darkchatd");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--package", "darkchatd"]);
