@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_first_bytes_of_a_block_least_significant_first() {
+        let (mut rng, mut same) = (SeededRng::new([3; 32]), SeededRng::new([3; 32]));
+        let first = *same.block();
+        assert_eq!(rng.next_u32().to_le_bytes(), first[..4]);
+        let second = *same.block();
+        assert_eq!(rng.next_u64().to_le_bytes(), second[..8]);
+        assert_eq!(format!("{rng:?}"), "SeededRng(..)");
+    }
+
+    #[test]
     fn what_was_given_out_is_not_in_the_state_that_follows() {
         let mut rng = SeededRng::new([3; 32]);
         let before = *rng.state;

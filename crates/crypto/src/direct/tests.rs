@@ -209,6 +209,64 @@ fn two_calls_never_have_the_same_keys() {
     assert_eq!(all.len(), 4);
 }
 
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// What `caller` says of an INIT that the key of 32 tens wrote, with a bundle of the user of 32 ones and a time.
+fn judge(change: impl FnOnce(&mut Bundle, &mut u64), signer: u8) -> Result<UserId, DirectError> {
+    let (bob, key) = (device(2, &fixed(20)), fixed(10));
+    let mut bundle = Bundle {
+        suite: bundle::SUITE,
+        user: Identity::from_seed([1; 32]).user_id(),
+        device: DeviceId::new([1; 16]),
+        dh: *key.public(),
+        not_before_ms: NOW_MS,
+        not_after_ms: NOW_MS + bundle::LIFE_MS,
+        server: ServerId::new([9; 32]),
+        features: Features::NONE,
+    };
+    let mut time_ms = NOW_MS;
+    change(&mut bundle, &mut time_ms);
+    let body = bundle.encode();
+    let sig = Identity::from_seed([signer; 32]).sign(&sign::bundle(&main_net(), &body));
+    let payload = InitPayload { bundle: Signed { body, sig }, time_ms, features: Features::NONE };
+    let (_, init) =
+        Calling::start(&main_net(), &key, &bob.callee, &payload.encode(), &mut script(11)).unwrap();
+    let (answering, read) =
+        Answering::read_init(&main_net(), &bob.key, &bob.callee, &init, &mut script(21)).unwrap();
+    answering.caller(&main_net(), &read, NOW_MS).map(|(bundle, _)| bundle.user)
+}
+
+#[test]
+fn a_call_is_answered_only_with_a_good_bundle_of_the_key_that_wrote_it() {
+    let refused = Err(DirectError::Payload);
+    assert_eq!(judge(|_, _| (), 1), Ok(Identity::from_seed([1; 32]).user_id()));
+    assert_eq!(judge(|_, _| (), 3), refused, "signed by another");
+    assert_eq!(judge(|bundle, _| bundle.dh = *fixed(12).public(), 1), refused, "the key of another device");
+    let ended = |bundle: &mut Bundle, _: &mut u64| {
+        bundle.not_before_ms = NOW_MS - bundle::LIFE_MS - 300_001;
+        bundle.not_after_ms = NOW_MS - 300_001;
+    };
+    assert_eq!(judge(ended, 1), refused, "a bundle that has ended");
+}
+
+#[test]
+fn a_call_may_be_five_minutes_old_or_early_and_no_more() {
+    let taken = |at_ms: u64| judge(|_, time_ms| *time_ms = at_ms, 1).is_ok();
+    let times = [NOW_MS - 300_001, NOW_MS - 300_000, NOW_MS + 300_000, NOW_MS + 300_001];
+    assert_eq!(times.map(taken), [false, true, true, false]);
+}
+
+#[test]
+fn of_two_calls_at_once_that_of_the_smaller_user_then_device_goes_on() {
+    let device = |user: u8, device: u8| (UserId::new([user; 32]), DeviceId::new([device; 16]));
+    let keeps = |own: (UserId, DeviceId), other: (UserId, DeviceId)| {
+        keeps_own_call((&own.0, &own.1), (&other.0, &other.1))
+    };
+    assert!(keeps(device(1, 9), device(2, 0)) && !keeps(device(2, 0), device(1, 9)));
+    assert!(keeps(device(1, 1), device(1, 2)) && !keeps(device(1, 2), device(1, 1)));
+    assert!(!keeps(device(1, 1), device(1, 1)), "nobody is smaller");
+}
+
 proptest! {
     #[test]
     fn any_flipped_bit_is_refused_and_the_right_packet_is_still_taken(bit in any::<prop::sample::Index>(), resp in any::<bool>()) {

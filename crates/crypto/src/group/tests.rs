@@ -161,6 +161,9 @@ fn a_draft_prints_where_it_stands_and_no_word_of_it() {
     let printed = format!("{draft:?}");
     assert!(printed.starts_with("Draft {") && printed.contains("seq: 1"), "{printed}");
     assert!(!printed.contains("psst") && !printed.contains("key"), "{printed}");
+
+    let rekey = group.rekey(alice.user_id(), None, &[], "", ("", &[]), START, &mut Seeded(4));
+    assert_eq!(format!("{:?}", rekey.unwrap().1), "RekeyDraft(..)");
 }
 
 #[test]

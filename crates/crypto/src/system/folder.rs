@@ -39,4 +39,31 @@ mod tests {
         );
         assert_eq!(folder(&[]), None);
     }
+
+    #[test]
+    fn the_variables_are_those_of_the_process_and_an_empty_one_is_none() {
+        // No test may change its own environment, so a child's is looked at.
+        const EXPECTED: &str = "DARKCHAT_TEST_FOLDER";
+        if let Some(expected) = env::var_os(EXPECTED) {
+            assert_eq!(state_folder(), Some(PathBuf::from(expected)));
+            return;
+        }
+        let names = |set: &[(&str, &str)], expected: &str| {
+            std::process::Command::new(env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "system::folder::tests::the_variables_are_those_of_the_process_and_an_empty_one_is_none",
+                ])
+                .env_remove("XDG_STATE_HOME")
+                .envs(set.iter().copied())
+                .env(EXPECTED, expected)
+                .output()
+                .unwrap()
+                .status
+                .success()
+        };
+        assert!(names(&[("DARKCHAT_HOME", "/d"), ("HOME", "/h")], "/d"));
+        assert!(names(&[("DARKCHAT_HOME", ""), ("HOME", "/h")], "/h/.local/state/darkchat"));
+        assert!(!names(&[("DARKCHAT_HOME", "/d")], "/other"), "the child does look");
+    }
 }

@@ -83,6 +83,49 @@ fn an_existing_file_is_never_overwritten() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_not_overwritten_either() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("nowhere", folder.key()).unwrap();
+    assert!(matches!(Identity::create(folder.key()), Err(KeyFileError::Exists { .. })));
+    assert_eq!(fs::read_link(folder.key()).unwrap(), Path::new("nowhere"));
+    assert_eq!(folder.names(), ["server.key"], "neither a temporary file nor what the link names");
+}
+
+#[test]
+fn where_nothing_can_be_linked_a_rename_makes_the_name_but_never_over_another() {
+    // A folder may be renamed and never has a second link, as a file of some file systems.
+    let folder = Folder::new();
+    let made = folder.0.join("made");
+    fs::create_dir(&made).unwrap();
+    write_text(&folder.key(), "something dear");
+    assert!(!publish(&made, &folder.key()).unwrap());
+    assert_eq!(fs::read_to_string(folder.key()).unwrap(), "something dear");
+    fs::remove_file(folder.key()).unwrap();
+    assert!(publish(&made, &folder.key()).unwrap());
+    assert_eq!(folder.names(), ["server.key"]);
+    assert_eq!(publish(&made, &made).unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_name_alone_is_a_file_of_the_current_folder() {
+    // Threads share the current folder, so a process of its own makes the key.
+    const CHILD: &str = "DARKCHAT_TEST_NAME_ALONE";
+    if std::env::var_os(CHILD).is_some() {
+        Identity::create("server.key").unwrap();
+        return;
+    }
+    let folder = Folder::new();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "system::tests::a_name_alone_is_a_file_of_the_current_folder"])
+        .current_dir(&folder.0)
+        .env(CHILD, "")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert_eq!(folder.names(), ["server.key"]);
+}
+
+#[test]
 fn many_at_once_agree_on_one_key() {
     let folder = Folder::new();
     let path = folder.key();
