@@ -99,6 +99,10 @@ fn where_nothing_can_be_linked_a_rename_makes_the_name_but_never_over_another() 
     fs::create_dir(&made).unwrap();
     write_text(&folder.key(), "something dear");
     assert!(!publish(&made, &folder.key()).unwrap());
+    assert!(
+        !publish(&folder.0.join("gone"), &folder.key()).unwrap(),
+        "whatever keeps a link from being made"
+    );
     assert_eq!(fs::read_to_string(folder.key()).unwrap(), "something dear");
     fs::remove_file(folder.key()).unwrap();
     assert!(publish(&made, &folder.key()).unwrap());
