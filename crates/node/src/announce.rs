@@ -110,12 +110,11 @@ impl Node {
         self.announce.due_at(self.cx.now + SETTLE);
     }
 
-    /// A link is gone, which everybody must know now, with whatever was lost right before.
+    /// A link is gone, which everybody must know now, with whatever was lost right before or is lost by the same input.
     pub(crate) fn announce_now(&mut self) {
         let now = self.cx.now;
         let made_at = self.announce.made.as_ref().map(|(_, at)| *at);
         self.announce.due_at(made_at.map_or(now, |made| now.max(made + LOSSES)));
-        self.announce_due();
     }
 
     /// Makes the record that is due, and the shards.

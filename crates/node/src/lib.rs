@@ -257,6 +257,9 @@ impl Node {
             Input::Probed { dial, reachable } => self.probe_over(dial, reachable),
             Input::Drain => self.drain(),
         }
+        if self.announce.deadline().is_some_and(|due| due <= self.cx.now) {
+            self.announce_due();
+        }
     }
 
     /// What to do next; `None` when there is nothing left to do.

@@ -76,6 +76,15 @@ impl Known {
 /// The neighbours through which a frame goes, each with the destinations behind it, and those that there is no way to.
 pub(crate) type NextHops = (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>);
 
+/// Whether our links are what the records say of them.
+#[derive(Debug)]
+enum Told {
+    NotLookedAt,
+    All,
+    /// Links are gone that both ends' records still name: the ways that there would be with them.
+    TooMuch(Ways),
+}
+
 /// All records, our own among them, and the routes that follow from them.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -88,6 +97,8 @@ pub(crate) struct Map {
     graph: Graph,
     /// For nobody and for each neighbour avoided so far. Emptied by every change of the graph or of our links.
     ways: BTreeMap<Option<RouterId>, Ways>,
+    /// What the others make of our links, until the next such change.
+    told: Told,
     /// What was found for lists of destinations, by whom to avoid. A channel's posts all have the same list. Emptied with
     /// the ways, and when there are many.
     found: BTreeMap<(Option<RouterId>, Box<[RouterId]>), NextHops>,
@@ -106,6 +117,7 @@ impl Map {
             links: BTreeMap::new(),
             graph: Graph::new(),
             ways: BTreeMap::new(),
+            told: Told::NotLookedAt,
             found: BTreeMap::new(),
             generation: 0,
             equivocations: 0,
@@ -197,6 +209,7 @@ impl Map {
 
     fn changed(&mut self) {
         self.ways.clear();
+        self.told = Told::NotLookedAt;
         self.found.clear();
         self.generation = self.generation.wrapping_add(1);
     }
@@ -322,6 +335,46 @@ impl Map {
         }
         self.found.insert(list, found.clone());
         found
+    }
+
+    /// Takes those of these destinations out that are farther than others take them to be from here, because links are gone
+    /// of which no record tells yet: whoever gets a frame for one of them may send it straight back. All others are nearer
+    /// to the next server than to us by everybody's map.
+    pub(crate) fn take_farther(&mut self, dst: &mut Vec<RouterId>) -> Vec<RouterId> {
+        self.compare_told();
+        let Told::TooMuch(told) = &self.told else { return Vec::new() };
+        let Some(ways) = self.ways.get(&None) else { return Vec::new() };
+        let is_farther = |to: &RouterId| {
+            let (here, there) = (self.graph.distance(ways, *to), self.graph.distance(told, *to));
+            here.zip(there).is_some_and(|(here, there)| here > there)
+        };
+        let (farther, near) = std::mem::take(dst).into_iter().partition(is_farther);
+        *dst = near;
+        farther
+    }
+
+    /// Compares our links with what the records say of them, if that was not done since the last change.
+    fn compare_told(&mut self) {
+        if !matches!(self.told, Told::NotLookedAt) {
+            return;
+        }
+        let own = self.own.router();
+        let names = |one: RouterId, other: RouterId| {
+            self.records.get(&one).is_some_and(|known| known.record.neighbours.contains(&other))
+        };
+        let named = self.records.get(&own).map(|known| Arc::clone(&known.record));
+        let named = named.iter().flat_map(|record| record.neighbours.iter().copied());
+        let gone: Vec<(u64, RouterId)> = named
+            .filter(|router| !self.links.contains_key(router) && names(*router, own))
+            .map(|router| (u64::MAX, router))
+            .collect();
+        if gone.is_empty() {
+            self.told = Told::All;
+            return;
+        }
+        self.find(None);
+        let links = self.links.iter().map(|(router, rank)| (*rank, *router)).chain(gone);
+        self.told = Told::TooMuch(self.graph.search(own, links, None));
     }
 
     fn find_hops(&mut self, dst: &[RouterId], avoid: Option<RouterId>) -> NextHops {

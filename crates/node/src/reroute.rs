@@ -1,11 +1,12 @@
 //! Frames whose way is gone: sent again by another one, or kept for a while until there is one. Source: section 9.6.
 
 use crate::limbo::Waiting;
-use crate::queue::Item;
-use crate::router::Travelling;
+use crate::queue::{Item, Owed};
+use crate::router::{Travelling, item_of};
 use crate::{DroppedFor, Node};
 use bytes::BytesMut;
-use darkchat_proto::{Class, Frame, FrameStream, Kind, Route, RouterId};
+use darkchat_proto::limits::MAX_DST;
+use darkchat_proto::{Class, Frame, FrameStream, Kind, Route, RouteHead, RouterId};
 
 impl Node {
     /// A link is over, and these routes were not counted by the other side.
@@ -35,7 +36,32 @@ impl Node {
         // Whoever asked for a report is told that the first way failed, and asks again.
         head.want_done = false;
         let from = self.peers.router_of(item.source);
-        self.forward(Travelling { head, payload, source: item.source, from });
+        self.forward_now(Travelling { head, payload, source: item.source, from });
+    }
+
+    /// Where our links are no longer what our record says of them, a message may meet itself: it waits for the next record
+    /// with what the lost links left behind, for the destinations of which that is true. Each waits here once, and while the
+    /// map is to be looked at, which ends the waiting in any case. For how many destinations it waits.
+    pub(crate) fn await_record(&mut self, travelling: &mut Travelling) -> u32 {
+        let is_message = matches!(travelling.head.class, Class::Channel | Class::Dm);
+        if !is_message || !self.sync.is_to_look() || self.draining {
+            return 0;
+        }
+        let farther = self.map.take_farther(&mut travelling.head.dst);
+        let mut waiting = 0_u32;
+        for dst in farther.chunks(MAX_DST) {
+            let servers = u32::try_from(dst.len()).unwrap_or(u32::MAX);
+            let head = RouteHead { dst: dst.to_vec(), ..travelling.head.clone() };
+            let route = Route { head, payload: travelling.payload.clone() };
+            let item = item_of(travelling.source, Owed::Servers(servers), route);
+            if self.limbo.strand(vec![item]).is_empty() {
+                self.cx.stats.owe(servers.into());
+                waiting = waiting.saturating_add(servers);
+            } else {
+                travelling.head.dst.extend(dst);
+            }
+        }
+        waiting
     }
 
     /// A destination has no route: its frame waits if the destination was there until just now.

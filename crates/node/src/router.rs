@@ -210,8 +210,16 @@ impl Node {
         }
     }
 
+    /// Sends a route on, or lets it wait until others know by which way it can go.
+    pub(crate) fn forward(&mut self, mut travelling: Travelling) -> Hops {
+        let waiting = self.await_record(&mut travelling);
+        let mut hops = self.forward_now(travelling);
+        hops.wait(waiting);
+        hops
+    }
+
     /// Sends a route on, grouped by next hop, with the payload as it came.
-    pub(crate) fn forward(&mut self, travelling: Travelling) -> Hops {
+    pub(crate) fn forward_now(&mut self, travelling: Travelling) -> Hops {
         let Travelling { mut head, payload, source, from } = travelling;
         let counts = matches!(head.class, Class::Channel | Class::Dm);
         let mut hops = Hops::default();
@@ -273,19 +281,25 @@ impl Node {
 
     /// Whether it is on its way.
     fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> bool {
-        let class = match route.head.class {
-            Class::Trace | Class::TraceRep if !self.can_trace(link) => return false,
-            Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
-            // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.
-            _ => SendClass::Direct,
-        };
-        // One that names nobody takes its place among the routes all the same.
-        let destinations = u16::try_from(route.head.dst.len()).unwrap_or(u16::MAX).max(1);
-        let (head, body) = Frame::from(Kind::Route(route)).encode_split();
+        if matches!(route.head.class, Class::Trace | Class::TraceRep) && !self.can_trace(link) {
+            return false;
+        }
         self.cx.stats.owe(owed.copies());
-        let item = Item { class, source, owed, destinations, ..Item::control(head, body) };
-        self.send_item(link, item)
+        self.send_item(link, item_of(source, owed, route))
     }
+}
+
+/// A route as it waits for a link.
+pub(crate) fn item_of(source: LinkId, owed: Owed, route: Route) -> Item {
+    let class = match route.head.class {
+        Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
+        // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.
+        _ => SendClass::Direct,
+    };
+    // One that names nobody takes its place among the routes all the same.
+    let destinations = u16::try_from(route.head.dst.len()).unwrap_or(u16::MAX).max(1);
+    let (head, body) = Frame::from(Kind::Route(route)).encode_split();
+    Item { class, source, owed, destinations, ..Item::control(head, body) }
 }
 
 /// A `Route` as it came, with what the link's task found.

@@ -16,6 +16,8 @@ const MAX_PENDING: usize = 1_024;
 pub(crate) struct Hops {
     /// For each frame that left: the link, and the number of its destinations.
     frames: Vec<(LinkId, u32)>,
+    /// The destinations whose copies have yet to leave.
+    waiting: u32,
     lost: bool,
 }
 
@@ -29,9 +31,15 @@ impl Hops {
         self.lost = true;
     }
 
+    /// So many destinations get it in a moment, and nobody reports that.
+    pub(crate) const fn wait(&mut self, servers: u32) {
+        self.waiting = self.waiting.saturating_add(servers);
+        self.lost |= servers > 0;
+    }
+
     /// The destinations that it is on its way to.
     pub(crate) fn servers(&self) -> u32 {
-        self.frames.iter().fold(0, |sum, (_, servers)| sum.saturating_add(*servers))
+        self.frames.iter().fold(self.waiting, |sum, (_, servers)| sum.saturating_add(*servers))
     }
 }
 
@@ -199,7 +207,10 @@ mod tests {
     const FRAME: (RouterId, u64) = (RouterId(9), 77);
 
     fn hops(frames: &[(u64, u32)]) -> Hops {
-        Hops { frames: frames.iter().map(|(link, servers)| (LinkId(*link), *servers)).collect(), lost: false }
+        Hops {
+            frames: frames.iter().map(|(link, servers)| (LinkId(*link), *servers)).collect(),
+            ..Hops::default()
+        }
     }
 
     fn upstream() -> Asker {

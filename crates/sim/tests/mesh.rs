@@ -83,6 +83,15 @@ fn halves_that_change_while_they_are_apart_agree_soon_after_one_address_is_reach
     );
 }
 
+/// Where links are as fast as in one house, a message that two servers send to and fro runs out of steps before they agree.
+#[test]
+fn what_meets_older_maps_while_a_cut_is_told_runs_out_of_no_steps() {
+    let fast = Mesh { latency_min: 1, latency_max: 2, channels: 10, messages: 1_200, ..small() };
+    let report = mesh::run(&Mesh { servers: 60, split: 5, seconds: 7, ..fast });
+    assert_eq!((report.dropped.get("ttl"), report.duplicates, report.unexplained_losses), (None, 0, 0));
+    assert_eq!(report.delivered, report.expected, "{report:?}");
+}
+
 #[test]
 fn peers_that_lie_flood_and_forge_harm_nobody() {
     let report = mesh::run(&Mesh { flooders: 1, equivocators: 2, forgers: 2, ..small() });

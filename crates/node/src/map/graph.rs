@@ -236,6 +236,11 @@ impl Graph {
         vertex.edges.iter().filter_map(parent).collect()
     }
 
+    /// How many links a way to a server has, if there is one.
+    pub(super) fn distance(&self, ways: &Ways, to: RouterId) -> Option<u32> {
+        ways.ways.get(*self.places.get(&to)?).filter(|way| way.leads()).map(|way| way.distance)
+    }
+
     /// Whether a way leads to a server, and whether one does without this neighbour.
     pub(super) fn leads(&self, ways: &Ways, to: RouterId, avoid: Option<RouterId>) -> Option<bool> {
         let way = ways.ways.get(*self.places.get(&to)?).filter(|way| way.leads())?;

@@ -34,9 +34,25 @@ impl Engine {
         most
     }
 
-    /// Whether every living server holds the newest record and interest of every other living one, and no living
-    /// server names a dead one as its neighbour. Whoever lost all its neighbours is left out, unless a split is to heal.
+    /// Whether two servers of different halves name each other: a new link does not stand in the records at once.
+    fn bridged(&self) -> bool {
+        let number: BTreeMap<RouterId, usize> =
+            self.hosts.iter().enumerate().map(|(number, host)| (host.router, number)).collect();
+        let named = |router: &RouterId| self.newest.get(router).map_or(&[][..], |newest| &newest.neighbours);
+        let is_bridge = |one: &RouterId, other: &RouterId| {
+            number.get(one).zip(number.get(other)).is_some_and(|(one, other)| self.apart(*one, *other))
+                && named(other).contains(one)
+        };
+        self.newest.keys().any(|one| named(one).iter().any(|other| is_bridge(one, other)))
+    }
+
+    /// Whether every living server holds the newest record and interest of every other living one, no living server names
+    /// a dead one as its neighbour, and the records of halves that meet again say so. Whoever lost all its neighbours is
+    /// left out, unless a split is to heal.
     pub(super) fn agrees(&self) -> bool {
+        if self.mesh.split > 0 && !self.bridged() {
+            return false;
+        }
         let joined = self.joined();
         let living = || joined.iter().filter_map(|host| self.hosts.get(*host)).filter_map(of_host);
         let own = |(router, node): (RouterId, &Node)| {
