@@ -1,10 +1,15 @@
 //! What all concerns of the node share: the time, the counters, the outputs and the randomness.
 
+use crate::queue::Item;
+use crate::reroute::route_of;
 use crate::rng::Rng;
 use crate::{Event, Frames, LinkId, Output, SendClass, Stats};
-use darkchat_proto::{Code, Time};
+use darkchat_proto::{Class, Code, Route, RouteHead, RouterId, Time};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// The packets cut by one input that are answered; who sent the others is told when nobody said anything in time.
+const CUT_ANSWERED: usize = 1_024;
 
 /// Answers to who sends, behind which frames for others still find the ones before them: as many as come in one turn.
 const ANSWERS: usize = 64;
@@ -20,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) stats: Stats,
     /// The only randomness.
     pub(crate) rng: Rng,
+    /// The packets for which there was no room: the servers where they began, and their numbers there.
+    pub(crate) cut: Vec<(RouterId, u64)>,
     /// The last wall clock and when it was told.
     wall: Option<(Time, u64)>,
 }
@@ -31,6 +38,7 @@ impl Context {
             out: VecDeque::new(),
             stats: Stats::default(),
             rng: Rng::new(seed),
+            cut: Vec::new(),
             wall: None,
         }
     }
@@ -58,6 +66,25 @@ impl Context {
         self.out.push_back(Output::Send { links: links.clone(), frames: frames.clone(), class });
     }
 
+    /// There is no room for a frame. If it is a packet, and somebody wants to know, that is said when the input is dealt with.
+    #[cold]
+    pub(crate) fn note_cut(&mut self, item: &Item) {
+        if item.class != SendClass::Direct || !item.is_route() || self.cut.len() >= CUT_ANSWERED {
+            return;
+        }
+        if let Some(Route { head, .. }) = route_of(item)
+            && head.class == Class::Dm
+            && head.corr != 0
+        {
+            self.cut.push((head.origin, head.corr));
+        }
+    }
+
+    /// Whether the last frame that there was no room for was this packet.
+    pub(crate) fn was_cut(&self, head: &RouteHead) -> bool {
+        self.cut.last() == Some(&(head.origin, head.corr))
+    }
+
     pub(crate) fn refused(&mut self, link: LinkId, code: Code) {
         self.event(Event::Refused { link, code });
     }
@@ -78,7 +105,6 @@ impl Context {
 mod tests {
     use super::*;
     use crate::frames::Batches;
-    use crate::queue::Item;
     use bytes::Bytes;
 
     const PUBLISHER: LinkId = LinkId(9);

@@ -66,6 +66,9 @@ pub(crate) struct Directs {
     delivered_at: VecDeque<(Time, u64)>,
 }
 
+/// As long as no frame with a status is, in bytes.
+const STATUS_ROOM: usize = 256;
+
 /// What became of a client's packet, for its sender.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
@@ -273,6 +276,22 @@ impl Node {
         }
     }
 
+    /// Says of packets that there was no room for them. Where that has no room itself it is not said, so that no answer
+    /// pushes out a packet which would then be answered.
+    pub(crate) fn answer_cut(&mut self) {
+        for (origin, corr) in std::mem::take(&mut self.cx.cut) {
+            if origin == self.identity.router() {
+                self.status(corr, Code::Limit);
+                continue;
+            }
+            let link = self.map.next_hop(origin, None).and_then(|next| self.peers.link_of(next));
+            if let Some(link) = link.filter(|link| self.links.has_room(*link, STATUS_ROOM)) {
+                self.tell_status(Some(link), (origin, corr), Code::Limit);
+            }
+        }
+        self.cx.cut.clear();
+    }
+
     /// Tells the server where a packet or a question began what became of it; `via` is the link that brought it.
     fn tell_status(&mut self, via: Option<LinkId>, (origin, corr): (RouterId, u64), code: Code) {
         if corr == 0 {
@@ -290,7 +309,7 @@ impl Node {
     /// A server said what became of a packet or a question of ours.
     pub(crate) fn status_came(&mut self, corr: u64, payload: Bytes) {
         match Carried::decode(Class::DmStatus, payload) {
-            Ok(Carried::Status(code @ (Code::Ok | Code::NotHere | Code::NoSession))) => {
+            Ok(Carried::Status(code @ (Code::Ok | Code::NotHere | Code::NoSession | Code::Limit))) => {
                 self.status(corr, code)
             }
             Ok(Carried::Status(_)) => self.status(corr, Code::Unreachable),

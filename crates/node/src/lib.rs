@@ -260,6 +260,9 @@ impl Node {
         if self.announce.deadline().is_some_and(|due| due <= self.cx.now) {
             self.announce_due();
         }
+        if !self.cx.cut.is_empty() {
+            self.answer_cut();
+        }
     }
 
     /// What to do next; `None` when there is nothing left to do.

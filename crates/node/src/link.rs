@@ -502,6 +502,11 @@ impl Links {
         self.get(id).filter(|link| link.is_up()).map_or(usize::MAX, Link::held)
     }
 
+    /// Whether a frame of so many bytes would push nothing else out of the queue of a link.
+    pub(crate) fn has_room(&self, id: LinkId, len: usize) -> bool {
+        self.get(id).is_some_and(|link| link.is_up() && link.fits(len))
+    }
+
     /// The posts that were dropped on a link since it came up.
     pub(crate) fn dropped(&self, id: LinkId) -> u64 {
         self.get(id).map_or(0, |link| link.about.dropped)

@@ -16,6 +16,7 @@ impl Node {
         let why = if self.draining { DroppedFor::Shutdown } else { DroppedFor::LinkDown };
         let over = if self.draining { routes } else { self.limbo.strand(routes) };
         for item in over {
+            self.cx.note_cut(&item);
             self.cx.stats.give_up(item.owed.copies(), why);
         }
     }
@@ -105,7 +106,7 @@ impl Node {
 }
 
 /// The route that an item is: it was encoded by us.
-fn route_of(item: &Item) -> Option<Route> {
+pub(crate) fn route_of(item: &Item) -> Option<Route> {
     let mut bytes = BytesMut::with_capacity(item.len());
     bytes.extend_from_slice(&item.head);
     bytes.extend_from_slice(&item.body);

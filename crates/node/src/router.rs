@@ -245,7 +245,9 @@ impl Node {
                     hops.add(link, servers);
                 } else {
                     hops.lose();
-                    self.undeliverable(&unsent);
+                    if !self.cx.was_cut(&unsent) {
+                        self.undeliverable(&unsent);
+                    }
                 }
             }
         }

@@ -308,6 +308,7 @@ impl Links {
                     && let Some(cut) =
                         link.queue.cut(SendClass::Channel).or_else(|| link.queue.cut(SendClass::Direct))
                 {
+                    cut.first().into_iter().for_each(|item| cx.note_cut(item));
                     drop_frame(cx, id, link, &cut, DroppedFor::Memory);
                 }
             });
@@ -382,6 +383,7 @@ fn wait_or_drop(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, i
         if !may_drop(link, item.class) {
             return Offer::Full;
         }
+        cx.note_cut(item);
         drop_item(cx, id, link, item, DroppedFor::QueueFull);
         return Offer::Dropped;
     }
@@ -449,6 +451,7 @@ fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool
     while !link.fits(item.len()) {
         let cut = gives_way(link, item).and_then(|class| link.queue.cut(class));
         let Some(cut) = cut else { return false };
+        cut.first().into_iter().for_each(|item| cx.note_cut(item));
         drop_frame(cx, id, link, &cut, DroppedFor::QueueFull);
     }
     true

@@ -144,6 +144,26 @@ pub(super) const LATER: &[Mutant] = &[
         }],
         tests: &[node("tests::hops"), node("")],
     },
+    Mutant {
+        number: 41,
+        name: "a message goes on by a longer way of which nobody knows",
+        edits: &[Edit {
+            file: "crates/node/src/reroute.rs",
+            text: "if !is_message || !self.sync.is_to_look() || self.draining {",
+            by: "if !is_message || self.sync.is_to_look() || self.draining {",
+        }],
+        tests: &[node("tests::hops"), node(""), MESH],
+    },
+    Mutant {
+        number: 42,
+        name: "who sent a packet that was cut is not told",
+        edits: &[Edit {
+            file: "crates/node/src/context.rs",
+            text: "            self.cut.push((head.origin, head.corr));",
+            by: "            _ = head.origin;",
+        }],
+        tests: &[node("tests::direct"), node("")],
+    },
     // ---- neighbours and addresses (protocol 9.5 and 10.4)
     Mutant {
         number: 60,

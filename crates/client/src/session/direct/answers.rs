@@ -154,8 +154,24 @@ impl Session {
             },
             Code::NotHere | Code::Unreachable => self.bounced(now, parcel.to),
             Code::TooLarge => self.packet_failed(parcel, Failure::Refused { code, retry: None }),
+            Code::Limit => self.packet_cut(now, &parcel),
             // The acknowledgement decides, or its absence.
             _ => {}
+        }
+    }
+
+    /// Some server had no room for a packet. The first time it goes again soon, by two ways, and then as without an answer.
+    fn packet_cut(&mut self, now: Time, parcel: &Parcel) {
+        let Carried::Letter(number, _) = parcel.what else { return };
+        if let Some(device) = self.direct.touch(parcel.to) {
+            device.repeated(now);
+        }
+        let letter = self.direct.letters.get_mut(&number);
+        if let Some(copy) = letter.and_then(|letter| letter.copies.get_mut(&parcel.to.device))
+            && matches!(copy.fate, Fate::Sent(..))
+            && copy.tries == 1
+        {
+            copy.fate = Fate::Waiting(now + RATE_RETRY);
         }
     }
 

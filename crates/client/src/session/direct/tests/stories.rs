@@ -332,3 +332,28 @@ fn when_something_is_repeated_all_between_the_two_takes_both_ways_for_a_while() 
     world.run(ms(200));
     assert_eq!(world.attempts, [(1, 0), (0, 0)]);
 }
+
+#[test]
+fn a_message_that_some_server_had_no_room_for_goes_again_soon_and_by_both_ways() {
+    let mut world = two();
+    world.say(0, 2, "before");
+    world.run(ms(4_000));
+    world.attempts.clear();
+    world.is_full = true;
+    let id = world.say(0, 2, "cut");
+    world.run(ms(500));
+    assert_eq!(world.attempts, [(0, 0)]);
+    world.is_full = false;
+    world.run(ms(700));
+    assert_eq!((world.attempts[1], world.is_acked(id)), ((0, 1), true));
+    world.run(ms(61_000));
+    // Where there is no room for long, nobody makes it worse: as many tries as without any answer.
+    world.attempts.clear();
+    world.is_full = true;
+    let id = world.say(0, 2, "cut again and again");
+    world.run(ms(1_500));
+    assert_eq!(world.attempts.len(), 2);
+    world.run(ms(30_000));
+    assert_eq!(world.failed, [(0, id, Failure::TimedOut)]);
+    assert!(world.attempts.len() <= 8, "{:?}", world.attempts);
+}

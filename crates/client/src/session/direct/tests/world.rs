@@ -80,6 +80,8 @@ pub(super) struct World {
     pub(super) lookups: usize,
     /// Whether the server says nothing to lookups.
     pub(super) is_silent: bool,
+    /// Whether some server has no room for packets.
+    pub(super) is_full: bool,
 }
 
 pub(super) fn identity(user: u8) -> Identity {
@@ -111,6 +113,7 @@ impl World {
             number: 0,
             lookups: 0,
             is_silent: false,
+            is_full: false,
         }
     }
 
@@ -344,6 +347,10 @@ impl World {
         let target =
             self.devices.iter().position(|one| user(one.user) == to && one.id == device && one.is_up);
         let Some(target) = target else { return Code::NotHere };
+        if self.is_full {
+            self.attempts.push((from, attempt));
+            return Code::Limit;
+        }
         self.number += 1;
         let delivery = self.number;
         self.refs.insert(delivery, (from, self.devices[from].life, req));
