@@ -344,7 +344,8 @@ fn a_message_that_some_server_had_no_room_for_goes_again_soon_and_by_both_ways()
     world.run(ms(500));
     assert_eq!(world.attempts, [(0, 0)]);
     world.is_full = false;
-    world.run(ms(700));
+    // A second until it goes again, and half a second in which the number that was lost is waited for.
+    world.run(ms(1_300));
     assert_eq!((world.attempts[1], world.is_acked(id)), ((0, 1), true));
     world.run(ms(61_000));
     // Where there is no room for long, nobody makes it worse: as many tries as without any answer.
