@@ -367,8 +367,8 @@ export class Directs {
   }
 
   #status(peer: Peer, packet: Packet, one: Outgoing | undefined, code: Code): void {
-    // Where a server had no room for it, the next try sends it again.
-    if (code === "OK" || code === "LIMIT") return;
+    // Where a server had no room for it, or nobody knows what became of it, the next try sends it again.
+    if (code === "OK" || code === "LIMIT" || code === "TIMEOUT") return;
     if (code === "NO_SESSION" && packet.is === "msg") return this.#lost(peer, packet.head.sid, one);
     if (code === "TOO_LARGE") {
       one?.fail(new ChatError("too-large", "no server carries a packet of that size", { reason: code }));

@@ -188,6 +188,23 @@ test("an unknown session is rejected, and the sender begins anew", async () => {
   expect(server.heard).toContain("dmReject");
 });
 
+test.each(["LIMIT", "TIMEOUT"] as const)(
+  "%s is no word of the recipient: it is tried again",
+  async (code) => {
+    const server = await TestServer.start(noble);
+    const clock = new TestClock();
+    const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+    const bobs = inbox(bob);
+    let cut = 2;
+    server.answer = ({ kind }) =>
+      kind.is === "sendDm" && cut-- > 0 ? { is: "dmStatus", value: { code } } : undefined;
+    const sent = ann.direct(bob.id).send("in the end");
+    await clock.pass(31_000);
+    expect(await sent).toMatchObject({ received: true });
+    expect(texts(bobs)).toEqual(["in the end"]);
+  },
+);
+
 test("all devices of a user get a message, and the sender's others a copy", async () => {
   const server = await TestServer.start(noble);
   const clock = new TestClock();
