@@ -31,13 +31,13 @@ const STEPS: [Step; 15] = [
     // Doctests, vectors, properties, corpora, simulated worlds and the programs end to end are all here.
     ("test", |root| crate::testing::run(root).map(|()| Outcome::Passed)),
     ("count", instructions),
-    ("fuzz", fuzz),
     ("vectors", foreign_vectors),
     ("sdk", sdk),
     ("page", page),
     ("deny", deny),
     ("flags", documented_flags),
     ("packaging", packaging),
+    ("fuzz", fuzz),
 ];
 
 /// Runs all steps, or those that are named; what fails does not hide what comes after.
@@ -115,42 +115,16 @@ fn instructions(root: &Path) -> Result<Outcome> {
     })
 }
 
-/// Each fuzz target for a minute, beginning with its corpus. What it finds is kept beside the build and not committed:
-/// a crash is put into the corpus by whoever mends it.
+/// Each fuzz target for a minute.
 fn fuzz(root: &Path) -> Result<Outcome> {
-    let fuzz = |args: &[&str]| {
-        let mut command = Command::new("cargo");
-        // The compiler that runs this task names itself to its children, which are to use another.
-        for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN"] {
-            command.env_remove(name);
-        }
-        command.args(["+nightly", "fuzz"]).args(args).current_dir(root);
-        command
-    };
-    if !starts(&mut fuzz(&["--version"])) {
-        return Ok(Outcome::Skipped(
+    Ok(if crate::fuzz::run(root)? {
+        Outcome::Passed
+    } else {
+        Outcome::Skipped(
             "there is no nightly compiler with cargo-fuzz; the tests have run the bodies on corpora and on noise",
-        ));
-    }
-    let targets = fuzz(&["list"]).stderr(Stdio::inherit()).output().context("cargo fuzz list")?;
-    ensure!(targets.status.success(), "cargo fuzz list fails");
-    let (seconds, mut failed) = (format!("-max_total_time={FUZZ_SECONDS}"), Vec::new());
-    for target in String::from_utf8(targets.stdout)?.lines() {
-        let found = root.join("target/fuzz-found").join(target);
-        std::fs::create_dir_all(&found)?;
-        let (found, corpus) = (found.to_string_lossy(), format!("fuzz/corpus/{target}"));
-        let run = ["run", target, &found, &corpus, "--", &seconds, "-print_final_stats=1", "-verbosity=0"];
-        if passes(&mut fuzz(&run)).is_err() {
-            failed.push(target.to_owned());
-        }
-    }
-    ensure!(failed.is_empty(), "these targets crash: {}", failed.join(", "));
-    Ok(Outcome::Passed)
+        )
+    })
 }
-
-/// The time of each target, in seconds: long enough to notice what a change has broken. Faults that hide deeper are
-/// looked for by hand, with hours.
-const FUZZ_SECONDS: u32 = 60;
 
 /// The vectors agree with WebCrypto too, which shares no code with us.
 fn foreign_vectors(root: &Path) -> Result<Outcome> {

@@ -5,6 +5,8 @@ mod bench;
 mod ci;
 mod count;
 mod figures;
+mod fuzz;
+mod lanes;
 mod mutants;
 mod process;
 mod proto;

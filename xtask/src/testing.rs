@@ -3,10 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::io::Write as _;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::Instant;
 
 /// Those that take longest begin first, so that nothing long is left over at the end.
@@ -48,35 +46,19 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     ensure!(!tests.is_empty(), "cargo built no tests");
     tests.sort_by_key(|tests| !LONGEST.contains(&tests.name.as_str()));
     let count = tests.len();
-    let (waiting, failed) = (Mutex::new(tests.into_iter()), Mutex::new(Vec::new()));
     // One more than there are processors, as of three one waits at any time.
-    let lanes = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
-    std::thread::scope(|scope| {
-        for _ in 0..lanes {
-            scope.spawn(|| {
-                while let Some(tests) = next(&waiting) {
-                    if let Err(error) = run_one(&tests, &programs) {
-                        let line = format!("{} ({error:#})", tests.name);
-                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
-                    }
-                }
-            });
-        }
-    });
+    let failed = crate::lanes::each(tests, crate::lanes::processors() + 1, |tests| run_one(tests, &programs));
+    let mut failed: Vec<String> =
+        failed.into_iter().map(|(tests, error)| format!("{} ({error:#})", tests.name)).collect();
     let examples = crate::cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--doc"])
         .current_dir(root)
         .status()?;
-    let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !examples.success() {
         failed.push("examples in the documentation".to_owned());
     }
     ensure!(failed.is_empty(), "of {count} programs, these failed: {}", failed.join(", "));
     Ok(())
-}
-
-fn next(waiting: &Mutex<std::vec::IntoIter<Tests>>) -> Option<Tests> {
-    waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next()
 }
 
 /// What cargo says of each program that it built.
