@@ -42,6 +42,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[&str]) -> Result<()> {
+    if args.first().is_none_or(|task| *task == "help")
+        || args.iter().any(|arg| matches!(*arg, "--help" | "-h"))
+    {
+        let more = [mutants::USAGE, figures::USAGE, bench::USAGE, count::USAGE, simulate::USAGE];
+        println!("{USAGE}\n{}", more.join("\n"));
+        return Ok(());
+    }
     let root = root();
     match args {
         ["ci", only @ ..] => ci::run(&root, only),
@@ -58,11 +65,6 @@ fn run(args: &[&str]) -> Result<()> {
         ["mutants", args @ ..] => mutants::run(&root, args),
         ["mesh", only @ ..] => simulate::mesh(&root, only),
         ["sim", size] => simulate::worlds(&root, size),
-        [] | ["help" | "--help" | "-h"] => {
-            let more = [mutants::USAGE, figures::USAGE, bench::USAGE, count::USAGE, simulate::USAGE];
-            println!("{USAGE}\n{}", more.join("\n"));
-            Ok(())
-        }
         _ => bail!("unknown task: {}\n{USAGE}", args.join(" ")),
     }
 }

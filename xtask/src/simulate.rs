@@ -1,5 +1,6 @@
 //! `cargo xtask mesh` and `cargo xtask sim`: the figures of the protocol's mesh, and the long runs of the test plan.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -104,6 +105,9 @@ const RUNS: [Run; 12] = [
     },
 ];
 
+/// The run whose thousand states need more memory than many machines have, and how much, in GiB.
+const LARGEST: (&str, u64) = ("idle", 22);
+
 /// What is no run of the simulator at volume: one seed in two builds, and the memory of a server that knows a thousand.
 const OTHERS: [&str; 2] = ["same", "state"];
 
@@ -117,7 +121,10 @@ pub(crate) fn mesh(root: &Path, only: &[&str]) -> Result<()> {
     let program = build(root, "release")?;
     let mut missed = Vec::new();
     for run in RUNS.iter().filter(|run| is_wanted(run.name)) {
-        missed.extend(run.judge(&report(&program, run.flags)?));
+        match run.lacks_memory(only) {
+            Some(lack) => missed.push(lack),
+            None => missed.extend(run.judge(&report(&program, run.flags)?)),
+        }
     }
     if is_wanted("same") {
         same_in_both_builds(root, &program)?;
@@ -132,6 +139,16 @@ pub(crate) fn mesh(root: &Path, only: &[&str]) -> Result<()> {
 }
 
 impl Run {
+    /// Why it is not run: without the memory it would end the process, or another one. Who names it wants it all the same.
+    fn lacks_memory(&self, named: &[&str]) -> Option<String> {
+        let (name, needed) = LARGEST;
+        let lacks = self.name == name && !named.contains(&name);
+        let available = available_gib().filter(|available| lacks && *available < needed)?;
+        Some(format!(
+            "{name}, which was not run: it needs {needed} GiB of memory, and {available} are available"
+        ))
+    }
+
     /// Prints each figure with its goal; those that are missed.
     fn judge(&self, report: &Value) -> Vec<String> {
         println!("\n{:<8} darkchat-sim mesh {}", self.name, self.flags);
@@ -151,6 +168,14 @@ impl Run {
         println!("  {all:.1} s of a core, of it traffic {traffic:.1} s, trace {}", report["trace_hash"]);
         missed
     }
+}
+
+/// The memory that programs may still take, where the system tells.
+fn available_gib() -> Option<u64> {
+    let told = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib >> 20)
 }
 
 /// One seed is one run, however the program was compiled.
@@ -235,19 +260,11 @@ fn passes(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds the simulator; cargo names its path, wherever the target folder is.
+/// Builds the simulator.
 fn build(root: &Path, profile: &str) -> Result<PathBuf> {
-    let mut command = cargo(root);
-    command.args(["build", "--locked", "-p", "darkchat-sim", "--message-format=json", "--profile", profile]);
-    let output = command.stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "cannot build darkchat-sim");
-    for message in String::from_utf8(output.stdout)?.lines() {
-        let message: Value = serde_json::from_str(message)?;
-        if let Some(path) = message["executable"].as_str() {
-            return Ok(path.into());
-        }
-    }
-    bail!("cargo built no darkchat-sim")
+    let programs = crate::built(root, &["build", "--locked", "-p", "darkchat-sim", "--profile", profile])?;
+    let path = programs.iter().find_map(|program| program["executable"].as_str());
+    Ok(path.context("cargo built no darkchat-sim")?.into())
 }
 
 #[cfg(test)]
@@ -262,6 +279,11 @@ mod tests {
         assert_eq!(Ratio("a", "b").of(&report).1, Some(1.5));
         assert_eq!(Less("a", "b").of(&report).1, Some(1.0));
         assert_eq!(Is("c").of(&report).1, None);
+    }
+
+    #[test]
+    fn the_largest_run_is_one_of_them() {
+        assert!(RUNS.iter().any(|run| run.name == LARGEST.0));
     }
 
     #[test]
