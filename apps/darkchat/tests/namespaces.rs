@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Kind, Server, heard_text, listen_in, reach_in, send_in, until};
+use common::{Kind, Server, Speaker, client_in, heard_text, listen_in, reach_in, send_in, until};
+use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ const DEAD_CLIENT: Duration = Duration::from_secs(75);
 const RESUME: Duration = Duration::from_secs(10);
 /// What a loaded machine may take beside.
 const LATE: Duration = Duration::from_secs(5);
+/// The numbers that are said while packets are lost: for some ten seconds, which is several times what it takes to
+/// give up a silent link.
+const SAID: usize = 500;
 
 /// Namespaces that go when the test ends.
 struct Namespaces(Vec<String>);
@@ -157,6 +161,59 @@ fn e19_half_open_links_are_noticed_in_time_and_leave_no_ghost() {
     });
     assert!(begun.elapsed() < DEAD_CLIENT + RESUME + LATE, "{:?}", begun.elapsed());
     heard_text(&near, "who is left?");
+}
+
+/// Each fifth packet that comes to this place is lost.
+fn lose_packets(place: &str) -> Option<()> {
+    let nft = format!("ip netns exec {place} nft add");
+    carry_out(&[
+        format!("{nft} table inet loss"),
+        format!("{nft} chain inet loss in {{ type filter hook input priority 0 ; }}"),
+        format!("{nft} rule inet loss in iifname eth0 numgen random mod 5 == 0 drop"),
+    ])
+}
+
+/// The first half of case E14 of the test plan: what does not come is told, and what comes, comes once and in order.
+#[test]
+fn e14_a_line_that_loses_a_fifth_of_its_packets_brings_each_message_once_in_order_or_tells_that_it_is_lost() {
+    let Some((_namespaces, places)) = line("l") else {
+        eprintln!("skipped: no right to make network namespaces here");
+        return;
+    };
+    let [one, two] = &places;
+    let dialled =
+        Server::start_in(one, Kind::Tcp, &["--peer-listen", "11.0.2.1:30303", "--budget", "trusted"]);
+    let dialling = Server::start_in(two, Kind::Tcp, &["--no-peer-listen", "--connect", "11.0.2.1:30303"]);
+    let listener = listen_in(two, dialling.any(), "#lossy");
+    reach_in(one, dialled.any(), "#lossy", 1);
+    heard_text(&listener, "probe");
+    if places.iter().any(|place| lose_packets(place).is_none()) {
+        eprintln!("skipped: no filter of packets here");
+        return;
+    }
+    let speaker = Speaker::start(client_in(one, dialled.any()).args(["chat", "-c", "#lossy"]));
+    speaker.until(SAID);
+    for place in &places {
+        assert!(run(&format!("ip netns exec {place} nft delete table inet loss")));
+    }
+    let (mut shown, mut lost) = (Vec::new(), 0);
+    while shown.last().is_none_or(|last| *last < 2 * SAID) {
+        let line: Value = serde_json::from_str(&listener.out.next().unwrap()).unwrap();
+        match line["type"].as_str() {
+            Some("message") => shown.extend(number(&line)),
+            Some("missed") => lost += line["count"].as_u64().unwrap(),
+            _ => {}
+        }
+    }
+    speaker.stop();
+    assert!(shown.is_sorted_by(|one, two| one < two), "{shown:?}");
+    let all = u64::try_from(shown.last().unwrap() + 1).unwrap();
+    assert_eq!(u64::try_from(shown.len()).unwrap() + lost, all, "{shown:?}");
+}
+
+/// What a [`Speaker`] said in this line.
+fn number(line: &Value) -> Option<usize> {
+    line["text"].as_str()?.strip_prefix("number ")?.parse().ok()
 }
 
 /// The second half of case E14 of the test plan: what was sent in a moment takes ten seconds to arrive.

@@ -3,15 +3,9 @@
 
 mod common;
 
-use common::{Folder, Kind, Program, Server, client, heard_text, listen, reach};
+use common::{Folder, Kind, Program, Server, Speaker, client, heard_text, listen, reach};
 use serde_json::Value;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-/// Between two lines of the one who speaks.
-const PAUSE: Duration = Duration::from_millis(20);
 /// The lines that come while nothing else happens.
 const CALM: usize = 25;
 
@@ -69,39 +63,6 @@ impl Ring {
     }
 }
 
-/// Somebody who says numbers.
-struct Speaker {
-    stop: Arc<AtomicBool>,
-    says: JoinHandle<usize>,
-}
-
-impl Speaker {
-    fn start(server: &str, channel: &str) -> Self {
-        let mut program = Program::start(client(server).args(["chat", "-c", channel]));
-        program.err.until(&["-- joined"]);
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let says = std::thread::spawn(move || {
-            let mut said = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                program.say(&format!("number {said}"));
-                said += 1;
-                std::thread::sleep(PAUSE);
-            }
-            program.say("/quit");
-            assert_eq!(program.code(), 0);
-            said
-        });
-        Self { stop, says }
-    }
-
-    /// How many numbers there were.
-    fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.says.join().unwrap()
-    }
-}
-
 /// The next number, and nothing missed before it.
 fn assert_next(listener: &Program, number: usize) {
     let line: Value = serde_json::from_str(&listener.out.next().unwrap()).unwrap();
@@ -121,7 +82,7 @@ fn e18_a_rolling_restart_costs_nobody_anything_but_the_restarted_servers_own_cli
     let own = [1, 3].map(|number| (number, listen(&ring.addr(number), "#rolling", &[])));
     reach(&ring.addr(0), "#rolling", 3);
     while !listener.out.until(&["message"]).contains("probe") {}
-    let speaker = Speaker::start(&ring.addr(0), "#rolling");
+    let speaker = Speaker::start(client(&ring.addr(0)).args(["chat", "-c", "#rolling"]));
     heard_text(&listener, "number 0");
     let mut next = 1;
     let mut hear = |count: usize| {

@@ -109,7 +109,8 @@ impl Addr {
         Some(SocketAddr::new(self.ip()?, self.port?))
     }
 
-    /// Whether it is certainly this machine: a loopback IP, `localhost`, or a scheme without IP such as `mem`.
+    /// Whether it is certainly this machine: a loopback IP, `localhost`, or the scheme `mem`. Of the other
+    /// schemes without IP nothing is known.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.ip() {

@@ -166,6 +166,7 @@ impl Builder {
             neighbours: limits.neighbours,
             memory_budget: limits.memory_budget,
             resume: limits.resume,
+            limbo_bytes: limits.limbo_bytes,
             addrs: self.advertised.iter().copied().chain(somewhere).collect(),
             ports: everywhere.iter().map(|place| (place.carrier, place.port)).collect(),
             dialable: self.dialable,

@@ -37,6 +37,8 @@ pub struct Limits {
     pub memory_budget: usize,
     /// How long a client's session outlives its link, so that the client can go on with it; 0 turns that off.
     pub resume: Duration,
+    /// What may wait for a server that there was a way to until just now, in bytes; 0 turns that off.
+    pub limbo_bytes: usize,
     /// Time from accepting a connection to a link that is up; at most 300 s.
     pub handshake_timeout: Duration,
 }
@@ -52,6 +54,7 @@ impl Limits {
             neighbours: node.neighbours,
             memory_budget: node.memory_budget,
             resume: node.resume,
+            limbo_bytes: node.limbo_bytes,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         }
     }
@@ -68,6 +71,7 @@ impl Limits {
             ("peers", count(self.neighbours.max)),
             ("memory", count(self.memory_budget)),
             ("resume_ms", ms(self.resume)),
+            ("limbo", count(self.limbo_bytes)),
             ("handshake_ms", ms(self.handshake_timeout)),
             ("first_byte_ms", ms(FIRST_BYTE)),
             ("close_ms", ms(CLOSE_WITHIN)),
@@ -119,7 +123,8 @@ mod tests {
         assert_eq!((public["open"], public["accept_burst"], public["accept_per_s"]), (64, 50, 10));
         assert!(!trusted.contains_key("open"));
         // Of each kind that has a bound, one: queues, tables, what is remembered, probes.
-        for name in ["client_queue", "client_channels", "seen", "tags", "trace_servers", "peer_probes_per_s"]
+        for name in
+            ["client_queue", "client_channels", "limbo", "seen", "tags", "trace_servers", "peer_probes_per_s"]
         {
             assert!(public.contains_key(name), "{name}");
         }

@@ -21,7 +21,9 @@ pub(crate) struct Host {
     pub(crate) signer: Rc<Signer>,
     pub(crate) config: Config,
     /// How far its clock is ahead of the world's, in milliseconds.
-    pub(crate) skew_ms: u64,
+    pub(crate) skew_ms: i64,
+    /// What its clock showed when it stopped, in Unix milliseconds.
+    pub(crate) stopped_ms: Option<u64>,
     /// `None` after a crash. In a box, because it is taken out for every input.
     pub(crate) node: Option<Box<Node>>,
     /// Counts its starts.

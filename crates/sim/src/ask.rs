@@ -1,11 +1,11 @@
 //! What tests ask a world: what was heard, counted and agreed on.
 
-use crate::actors::Host;
+use crate::actors::{Host, PEER_PORT};
 use crate::world::World;
 use crate::{Client, Server, millis};
 use darkchat_client::session;
 use darkchat_node::{DroppedFor, NetworkMap, Stats, Trace};
-use darkchat_proto::{Have, ServerId, Time, UserId};
+use darkchat_proto::{Addr, Have, ServerId, Time, UserId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -187,6 +187,17 @@ impl World {
             let is_back = user.up_since.is_some() && is_home;
             if !(is_back || self.is_closed(client)) {
                 self.broken(&format!("client {client} is not back: {:?}", user.state));
+            }
+        }
+    }
+
+    /// Every two servers of which an operator named one to the other have a link.
+    pub fn assert_all_linked(&self) {
+        for (server, host) in self.hosts.iter().enumerate().filter(|(_, host)| host.node.is_some()) {
+            let linked: Vec<Addr> =
+                self.peers_of(server).into_iter().map(|peer| self.addr(peer, PEER_PORT)).collect();
+            if let Some(peer) = host.peers.iter().find(|peer| !linked.contains(&peer.addr)) {
+                self.broken(&format!("server {server} has no link with {peer}"));
             }
         }
     }

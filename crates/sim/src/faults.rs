@@ -1,7 +1,7 @@
 //! What goes wrong in a world, because somebody says so.
 
 use crate::actors::PEER_PORT;
-use crate::wire::EndState;
+use crate::wire::{EndState, Pipe};
 use crate::world::{Event, World, pair};
 use crate::{Client, Server, Who};
 use darkchat_node::{self as node, Received};
@@ -55,6 +55,15 @@ impl World {
         self.disturb(self.now);
     }
 
+    /// From now on nothing of `one` arrives at `two`, and nobody is told; no new connection comes up between them.
+    pub fn deafen(&mut self, one: Server, two: Server) {
+        self.silent.insert(pair(Who::Server(one.0), Who::Server(two.0)));
+        for connection in self.between(Who::Server(one.0), Who::Server(two.0)) {
+            self.pipe_from(connection, one).silent = true;
+        }
+        self.disturb(self.now);
+    }
+
     /// From now on this client and its servers lose everything between them, and nobody is told.
     pub fn silence_client(&mut self, client: Client) {
         self.users[client.0].disturbed = Time::MAX;
@@ -105,8 +114,7 @@ impl World {
     pub fn stall(&mut self, one: Server, two: Server, span: Duration) {
         let until = self.now + span;
         for connection in self.between(Who::Server(one.0), Who::Server(two.0)) {
-            let from = usize::from(self.connections[connection].ends[0].who != Who::Server(one.0));
-            let pipe = &mut self.connections[connection].pipes[from];
+            let pipe = self.pipe_from(connection, one);
             pipe.stalled_until = pipe.stalled_until.max(until);
         }
         self.disturb(until);
@@ -173,6 +181,11 @@ impl World {
         self.disturb(until);
     }
 
+    /// From now on a server's clock shows the same time.
+    pub fn stop_clock(&mut self, server: Server) {
+        self.hosts[server.0].stopped_ms = Some(self.wall_ms_at(server.0));
+    }
+
     /// Cuts the connection of a client's program once.
     pub fn cut_client(&mut self, client: Client) {
         self.users[client.0].disturbed = self.now;
@@ -221,6 +234,13 @@ impl World {
             !connection.over && pair(a, b) == pair(one, two)
         });
         connections.map(|(index, _)| index).collect()
+    }
+
+    /// What this server writes on a connection of its.
+    fn pipe_from(&mut self, connection: usize, server: Server) -> &mut Pipe {
+        let connection = &mut self.connections[connection];
+        let from = usize::from(connection.ends[0].who != Who::Server(server.0));
+        &mut connection.pipes[from]
     }
 
     fn cut_connection(&mut self, connection: usize) {

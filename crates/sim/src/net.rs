@@ -180,7 +180,7 @@ impl World {
         let budgets = ClientBudgets::of(host.profile());
         let rate = |per_s: u64| u32::try_from(per_s).unwrap_or(u32::MAX);
         let announced = Announced {
-            time_ms: self.wall_ms() + host.skew_ms,
+            time_ms: self.wall_ms_at(server),
             frames_per_s: rate(budgets.frames.per_s),
             bytes_per_s: rate(budgets.bytes.per_s),
             posts_per_s: rate(budgets.posts.per_s),

@@ -20,13 +20,14 @@ impl World {
         self.add_server_with(Config::default(), 0)
     }
 
-    /// A server whose clock is `skew_ms` ahead of the world's.
-    pub fn add_server_with(&mut self, config: Config, skew_ms: u64) -> Server {
+    /// A server whose clock is `skew_ms` ahead of the world's, or behind it.
+    pub fn add_server_with(&mut self, config: Config, skew_ms: i64) -> Server {
         let server = self.hosts.len();
         self.hosts.push(Host {
             signer: Rc::new(Signer::new(self.rng.seed(), self.signing)),
             config: Config { network: self.network.clone(), ..config },
             skew_ms,
+            stopped_ms: None,
             node: None,
             life: 0,
             links: BTreeMap::new(),

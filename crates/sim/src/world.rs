@@ -324,14 +324,20 @@ impl World {
         EPOCH_MS + u64::try_from(self.now.since_start().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What a server's clock shows.
+    pub(crate) fn wall_ms_at(&self, server: usize) -> u64 {
+        let host = &self.hosts[server];
+        host.stopped_ms.unwrap_or_else(|| self.wall_ms().saturating_add_signed(host.skew_ms))
+    }
+
     fn wall(&mut self, who: Who, life: u32) {
-        let unix_ms = self.wall_ms();
         match who {
             Who::Server(server) if self.lives(server, life) => {
-                let unix_ms = unix_ms + self.hosts[server].skew_ms;
+                let unix_ms = self.wall_ms_at(server);
                 self.tell_server(server, node::Input::Wall { unix_ms }, None, &[]);
             }
             Who::Client(client) if !self.is_closed(client) => {
+                let unix_ms = self.wall_ms();
                 self.tell_client(client, session::Input::Wall { unix_ms }, &[]);
             }
             _ => return,

@@ -143,7 +143,8 @@ fn build(world: &mut World, rng: &mut Rng, size: Size) -> Vec<Server> {
     let servers: Vec<Server> = (0..count)
         .map(|_| {
             let config = Config { profile, memory_budget, ..Config::default() };
-            world.add_server_with(config, rng.below(3_000))
+            let skew_ms = i64::try_from(rng.below(3_000)).unwrap_or_default();
+            world.add_server_with(config, skew_ms)
         })
         .collect();
     let shape = rng.below(4);
@@ -196,12 +197,10 @@ impl Run {
         }
         if self.rng.chance(50) {
             let server = self.any_server();
-            if self.rng.chance(60) {
-                self.world.add_hostile_client(server);
-            }
+            self.world.add_hostile_peer(server);
             if self.rng.chance(60) {
                 let server = self.any_server();
-                self.world.add_hostile_peer(server);
+                self.world.add_hostile_client(server);
             }
         }
         self.world.run_for(secs(8));
@@ -319,6 +318,7 @@ impl Run {
         }
         self.world.run_for(secs(RECOVERY));
         self.world.assert_all_back();
+        self.world.assert_all_linked();
         let in_vain = self.world.sent_in_vain();
         self.probe();
         self.probe_talks();
@@ -368,7 +368,7 @@ impl Run {
             }
             self.world.run_for(millis(60));
         }
-        self.world.run_for(secs(3));
+        self.world.run_for(secs(2));
         for (author, channel, text) in &words {
             for (client, _) in &self.people {
                 if client != author && self.world.is_in(*client, channel) {

@@ -33,9 +33,9 @@
 //! - An error of one [`Incoming`] is its own. An `Err` in [`Listener::incoming`] is about the listener and does not
 //!   end it; `None` does. Dropping the [`Listener`] frees the address.
 //! - Nobody but the caller keeps time: what takes too long is dropped, so every future here must be safe to drop.
-//! - A remote address without an IP, as of [`Memory`], counts as this machine.
+//! - A remote address without an IP, as of [`Memory`], counts as this machine where callers are counted by source.
 //!
-//! `conformance::check`, behind the feature `conformance`, holds a transport to all of it.
+//! `conformance::check`, behind the feature `conformance`, tries what of it shows from outside: each of its rules.
 //!
 //! [`InvalidInput`]: std::io::ErrorKind::InvalidInput
 //! [`InvalidData`]: std::io::ErrorKind::InvalidData

@@ -11,13 +11,14 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes on a loaded machine: only a failure waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything here takes on a loaded machine, and than any deadline of the protocol: only a failure waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder that goes when the test ends.
 pub(crate) struct Folder(PathBuf);
@@ -70,7 +71,7 @@ pub(crate) struct Lines(Receiver<String>);
 impl Lines {
     fn of(stream: impl std::io::Read + Send + 'static) -> Self {
         let (sender, receiver) = channel();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for line in BufReader::new(stream).lines() {
                 let Ok(line) = line else { return };
                 if sender.send(line).is_err() {
@@ -349,7 +350,7 @@ pub(crate) fn send(server: &str, channel: &str, name: &str, text: &str) -> Value
 }
 
 /// The client program in a network namespace.
-fn client_in(namespace: &str, server: &str) -> Command {
+pub(crate) fn client_in(namespace: &str, server: &str) -> Command {
     let plain = client(server);
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(plain.get_program()).args(plain.get_args());
@@ -368,15 +369,21 @@ pub(crate) fn listen_in(namespace: &str, server: &str, channel: &str) -> Program
 
 /// [`send`] in a network namespace.
 pub(crate) fn send_in(namespace: &str, server: &str, channel: &str, text: &str) -> Value {
-    let out = client_in(namespace, server).args(["send", "--json", "-c", channel, text]).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    serde_json::from_slice(&out.stdout).unwrap()
+    try_send_in(namespace, server, channel, text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// [`reach`] in a network namespace.
+fn try_send_in(namespace: &str, server: &str, channel: &str, text: &str) -> Result<Value, String> {
+    let out = client_in(namespace, server).args(["send", "--json", "-c", channel, text]).output().unwrap();
+    let sent = out.status.success().then(|| serde_json::from_slice(&out.stdout).unwrap());
+    sent.ok_or_else(|| String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+/// [`reach`] in a network namespace. Servers there have the limits for strangers, and may turn one away who calls again
+/// and again.
 pub(crate) fn reach_in(namespace: &str, server: &str, channel: &str, servers: u64) {
     until("a message goes to all servers", || {
-        send_in(namespace, server, channel, "probe")["servers"].as_u64().unwrap() >= servers
+        try_send_in(namespace, server, channel, "probe")
+            .is_ok_and(|sent| sent["servers"].as_u64().unwrap() >= servers)
     });
 }
 
@@ -384,6 +391,51 @@ pub(crate) fn reach_in(namespace: &str, server: &str, channel: &str, servers: u6
 pub(crate) fn heard(listener: &Program) -> Value {
     let line = listener.out.until(&["\"type\":\"message\""]);
     serde_json::from_str(&line).unwrap()
+}
+
+/// Somebody who says numbers, from "number 0" on.
+pub(crate) struct Speaker {
+    stop: Arc<AtomicBool>,
+    said: Receiver<usize>,
+    says: JoinHandle<usize>,
+}
+
+impl Speaker {
+    /// Between two numbers.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    /// `chat` is the command of a chat in one channel, without a terminal.
+    pub(crate) fn start(chat: &mut Command) -> Self {
+        let mut program = Program::start(chat);
+        program.err.until(&["-- joined"]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, (sender, said)) = (Arc::clone(&stop), channel());
+        let says = thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                program.say(&format!("number {number}"));
+                // Not everybody wants to know.
+                let _ = sender.send(number);
+                number += 1;
+                thread::sleep(Self::PAUSE);
+            }
+            program.say("/quit");
+            assert_eq!(program.code(), 0);
+            number
+        });
+        Self { stop, said, says }
+    }
+
+    /// Waits until this number has been said.
+    pub(crate) fn until(&self, number: usize) {
+        while self.said.recv_timeout(PATIENCE).unwrap() < number {}
+    }
+
+    /// How many numbers there were.
+    pub(crate) fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.says.join().unwrap()
+    }
 }
 
 /// All that a connection gives until it is closed, or reset.
