@@ -116,7 +116,8 @@ impl Channel {
         self.sender.try_send(payload)
     }
 
-    /// Claims another name in this channel, from the next message on.
+    /// Claims another name in this channel, from the next message on. [`Client::speak_as`](crate::Client::speak_as) is
+    /// for those that are entered later.
     pub fn speak_as(&self, name: UserName) {
         self.sender.speak_as(name);
     }

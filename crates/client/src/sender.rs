@@ -114,7 +114,8 @@ impl Sender {
         Command::Send { room, entry: payload.into_entry(), permit, reply }
     }
 
-    /// Claims another name in this channel, from the next message on.
+    /// Claims another name in this channel, from the next message on. [`Client::speak_as`](crate::Client::speak_as) is
+    /// for those that are entered later.
     pub fn speak_as(&self, name: UserName) {
         // An error means that the client has ended, and nothing will be said any more.
         let _ended = self.command(Command::Speak { room: Arc::clone(&self.room), name });

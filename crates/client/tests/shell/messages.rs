@@ -31,6 +31,27 @@ async fn two_channels_do_not_mix_and_each_has_its_own_name() {
 }
 
 #[tokio::test]
+async fn another_name_of_the_client_is_that_of_channels_joined_later_and_of_direct_messages() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let before = ann.join_as("ops".parse().unwrap(), "chief".parse().unwrap()).await.expect("joined");
+    let mut bobs = [join(&bob, "ops").await, join(&bob, "lobby").await];
+    let mut inbox = bob.inbox();
+    ann.speak_as("annie".parse().unwrap());
+    let after = join(&ann, "lobby").await;
+    before.send("here").await.expect("taken");
+    after.send("there").await.expect("taken");
+    ann.direct(bob.id()).send("psst").await.expect("acknowledged");
+    let names = [message(&mut bobs[0]).await.name, message(&mut bobs[1]).await.name];
+    assert_eq!([names[0].as_str(), names[1].as_str()], ["chief", "annie"]);
+    let Some(Received::Message(told)) = inbox.recv().await else { panic!("bob is connected") };
+    assert_eq!(told.name.as_str(), "annie");
+    ann.close().await;
+    ann.speak_as("nobody".parse().unwrap());
+}
+
+#[tokio::test]
 async fn everything_around_a_message_arrives_with_it() {
     let memory = Memory::default();
     let _station = server(&memory, "station", 1).await;
