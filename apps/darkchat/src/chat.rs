@@ -292,6 +292,9 @@ impl Chat {
                 ));
                 self.invited = Some(invite);
             }
+            Note::Missed { count } => self.notice(&format!(
+                "{count} notices are missing here; an invitation, or a change of a private channel, may be one"
+            )),
             _ => {}
         }
     }

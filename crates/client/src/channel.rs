@@ -108,7 +108,8 @@ impl Channel {
     }
 
     /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
-    /// [`Note::NotSent`](crate::Note::NotSent) says so.
+    /// [`Note::NotSent`](crate::Note::NotSent) says so, to whoever reads [`notes`](crate::Client::notes) and is no more
+    /// than 64 of them behind; else a [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// [`TrySendError`]; nothing was sent.
@@ -138,7 +139,8 @@ impl Channel {
         members.iter().map(|(user, name)| Member { user: *user, name: name.clone() }).collect()
     }
 
-    /// A `Stream` of the changes among the members, from now on. Who reads it too slowly loses some of them.
+    /// A `Stream` of the changes among the members, from now on. Who is more than 256 behind loses the older ones;
+    /// [`members`](Self::members) is always whole.
     #[must_use]
     pub fn member_changes(&self) -> MemberChanges {
         MemberChanges(follow(self.guard.room.changes.subscribe()))

@@ -91,7 +91,8 @@ impl Sender {
     }
 
     /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
-    /// [`Note::NotSent`](crate::Note::NotSent) says so.
+    /// [`Note::NotSent`](crate::Note::NotSent) says so, to whoever reads [`notes`](crate::Client::notes) and is no more
+    /// than 64 of them behind; else a [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// [`TrySendError`]; nothing was sent.
