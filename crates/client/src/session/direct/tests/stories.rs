@@ -135,7 +135,11 @@ fn both_may_start_at_once_and_one_session_results() {
         let sessions: usize =
             direct.peers.values().flat_map(|peer| peer.devices.values()).map(|d| d.sessions.len()).sum();
         assert_eq!(sessions, 1);
+        let rejected = device.events.iter().any(|event| matches!(event, Event::Rejected { .. }));
+        assert!(!rejected, "that both begin is nobody's fault");
     }
+    let ignored: u64 = world.devices.iter().map(|device| device.session.stats().ignored).sum();
+    assert_eq!(ignored, 1, "the call that gave way");
 }
 
 #[test]
