@@ -69,7 +69,9 @@ impl Sender {
     /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
     /// server or a link that dies on the way may still lose it; receivers then see a gap.
     ///
-    /// Waits while too much is queued. While the link is down it waits for the next one, at most 10 s.
+    /// Waits while as much as may be is queued or has no answer yet: 1,792 messages, where one with more than 1 KiB of
+    /// content counts as one for each KiB. All channels of the client share that, and so do its joins and its changes of
+    /// private channels. While the link is down it waits for the next one, at most 10 s.
     ///
     /// # Errors
     /// [`SendError`]; each case says whether others may have got it.
