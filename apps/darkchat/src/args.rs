@@ -124,10 +124,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args, Default)]
 pub(crate) struct Chat {
-    /// Join this channel, or your private channel +NAME; may be given again [default: #general].
+    /// Join this channel, or your private channel +NAME; may be given again [default: #general, if there is no invitation].
     #[arg(short, long, value_name = "CHANNEL")]
     pub(crate) channel: Vec<Place>,
-    /// Join the private channel whose invitation stands in this file; DARKCHAT_INVITE may hold one instead.
+    /// Join the private channel whose invitation stands in this file, and keep it; DARKCHAT_INVITE may hold one instead.
     #[arg(long, value_name = "FILE")]
     pub(crate) invite: Option<PathBuf>,
     /// Log in step by step with /connect, /sign and /verify, and see what is signed.

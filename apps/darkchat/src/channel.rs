@@ -25,10 +25,10 @@ pub(crate) async fn run(global: &Global, action: &ChannelAction) -> Result<(), F
             done
         }
         ChannelAction::Join { file, called: name, json } => {
-            let named = std::env::var_os(keep::VARIABLE).is_some();
-            let input = Some(Path::new("-")).filter(|_| !named);
-            let invite = keep::invite(file.as_deref().or(input)).await?;
-            let invite = invite.ok_or_else(|| Failure::Usage("there is no invitation".to_owned()))?;
+            let invite = match keep::invite_at_hand(file.as_deref()).await? {
+                Some(invite) => invite,
+                None => keep::invite(Path::new("-")).await?,
+            };
             let client = connect::once(global, true).await?;
             let done = async {
                 let channel = keep::enter(&client, global, invite, name.clone()).await?;

@@ -26,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const READ_AHEAD: usize = 16;
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
-    let invite = keep::invite(args.invite.as_deref()).await?;
+    let invite = keep::invite_at_hand(args.invite.as_deref()).await?;
     let mut lines = read_input();
     if args.manual_login {
         manual::run(global, &mut lines).await?;
@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     chat.people.refresh(&chat.client)?;
     let mut states = chat.client.state();
     chat.state(&states.current())?;
-    let nowhere = args.channel.is_empty() && args.invite.is_none() && invite.is_none();
+    let nowhere = args.channel.is_empty() && invite.is_none();
     let channels = if nowhere { FIRST_CHANNEL.parse().into_iter().collect() } else { args.channel };
     for name in channels {
         chat.places.join(name, None);
@@ -292,6 +292,9 @@ impl Chat {
                 ));
                 self.invited = Some(invite);
             }
+            Note::Missed { count } => self.notice(&format!(
+                "{count} notices are missing here; an invitation, or a change of a private channel, may be one"
+            )),
             _ => {}
         }
     }

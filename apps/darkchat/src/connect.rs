@@ -101,6 +101,7 @@ async fn tell(mut notes: Notes) {
             Note::DirectNotSent { to, why, .. } => {
                 print::notice(&format!("not sent to ~{}: {why}", to.mark()));
             }
+            Note::Missed { count } => print::notice(&format!("{count} notices are missing here")),
             Note::Draining => print::notice("the server is about to stop"),
             Note::Text(text) => print::notice(&format!("the server says: {}", clean::text(&text))),
             _ => {}

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The variable that may hold an invitation.
-pub(crate) const VARIABLE: &str = "DARKCHAT_INVITE";
+const VARIABLE: &str = "DARKCHAT_INVITE";
 /// How long a command waits for members to say what it missed, before it uses the secret that it has.
 const ASK: Duration = Duration::from_secs(3);
 /// More than an invitation's text has, in bytes, with the address of a page before it.
@@ -26,23 +26,31 @@ pub(crate) fn folder() -> Result<KeptChannels, Failure> {
     Ok(KeptChannels::new(folder.join("channels")))
 }
 
-/// The invitation of a file, of standard input for `-`, or of the environment.
-pub(crate) async fn invite(file: Option<&Path>) -> Result<Option<Invite>, Failure> {
-    let text = match file {
-        Some(path) if path == Path::new("-") => apart::wait_for(|| text_of(io::stdin().lock())).await?,
-        Some(path) => {
-            let cannot =
-                |error: io::Error| Failure::new(What::Io, format!("cannot read {}: {error}", path.display()));
-            let file = path.to_owned();
-            apart::wait_for(move || text_of(File::open(file)?)).await.map_err(cannot)?
-        }
-        None => match std::env::var(VARIABLE) {
-            Ok(value) => value,
-            Err(_) => return Ok(None),
-        },
+/// The invitation of a file, or of standard input for `-`.
+pub(crate) async fn invite(file: &Path) -> Result<Invite, Failure> {
+    let text = if file == Path::new("-") {
+        apart::wait_for(|| text_of(io::stdin().lock())).await?
+    } else {
+        let cannot =
+            |error: io::Error| Failure::new(What::Io, format!("cannot read {}: {error}", file.display()));
+        let path = file.to_owned();
+        apart::wait_for(move || text_of(File::open(path)?)).await.map_err(cannot)?
     };
-    // What is wrong with it is said without repeating any of it.
-    text.parse().map(Some).map_err(|error| Failure::Usage(format!("{error}")))
+    parsed(&text)
+}
+
+/// The invitation of this file, or else of the environment, if it holds one.
+pub(crate) async fn invite_at_hand(file: Option<&Path>) -> Result<Option<Invite>, Failure> {
+    match (file, std::env::var_os(VARIABLE)) {
+        (Some(file), _) => invite(file).await.map(Some),
+        (None, Some(value)) => parsed(&value.to_string_lossy()).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// What is wrong with it is said without repeating any of it.
+fn parsed(text: &str) -> Result<Invite, Failure> {
+    text.parse().map_err(|error| Failure::Usage(format!("{error}")))
 }
 
 fn text_of(from: impl Read) -> io::Result<String> {

@@ -56,7 +56,7 @@ pub(crate) fn json(line: &Json) -> Result<(), Failure> {
     out(&bytes)
 }
 
-/// The JSON lines of interfaces that programs read; the order of the fields is that of the documentation.
+/// The JSON lines that programs read; the order of the fields is that of `docs/commands.md`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Json {

@@ -35,8 +35,7 @@ pub(crate) async fn run(global: &Global, args: &Recv) -> Result<(), Failure> {
 async fn listen(global: &Global, args: &Recv) -> Result<(), Failure> {
     let takes_direct = args.dm || args.all;
     let invite = match &args.invite {
-        Some(file) => keep::invite(Some(file)).await?,
-        None if args.channel.is_empty() && !takes_direct => keep::invite(None).await?,
+        Some(file) => Some(keep::invite(file).await?),
         None => None,
     };
     // What changes in a private channel comes by direct messages.

@@ -80,9 +80,9 @@ pub(crate) async fn run(global: &Global, args: &Send) -> Result<(), Failure> {
     }
     let messages = messages(args).await?;
     let is_direct = args.to.is_some();
-    let invite = match args.channel {
-        None if !is_direct => keep::invite(args.invite.as_deref()).await?,
-        _ => None,
+    let invite = match &args.invite {
+        Some(file) => Some(keep::invite(file).await?),
+        None => None,
     };
     let client = connect::once(global, is_direct).await?;
     let late = || Failure::new(What::Timeout, format!("not done within {:?}", args.timeout));

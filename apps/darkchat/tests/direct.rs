@@ -72,6 +72,29 @@ fn a_direct_message_arrives_and_the_sender_knows() {
 }
 
 #[test]
+fn a_name_that_is_changed_in_a_chat_is_that_of_every_channel_and_of_direct_messages() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let (ann, bob) = (User::new(), User::new());
+    let listening = ["recv", "--json", "--all", "-c", "before", "-c", "after"];
+    let bobs = Program::start(bob.command(server.any()).args(listening));
+    bobs.out.until(&["\"joined\"", "#after"]);
+    let mut anns = Program::start(ann.command(server.any()).args(["--name", "ann", "chat", "-c", "before"]));
+    let tell = format!("/msg {} four", bob.key);
+    for (lines, text, name) in [
+        (vec!["one"], "one", "ann"),
+        (vec!["/name dora", "two"], "two", "dora"),
+        (vec!["/join #after", "three"], "three", "dora"),
+        (vec![&*tell], "four", "dora"),
+    ] {
+        lines.into_iter().for_each(|line| anns.say(line));
+        let heard: Value = serde_json::from_str(&bobs.out.until(&[&format!("\"text\":\"{text}\"")])).unwrap();
+        assert_eq!(heard["name"], name, "{text}");
+    }
+    anns.say("/quit");
+    assert_eq!(anns.code(), 0);
+}
+
+#[test]
 fn a_key_that_is_nowhere_is_told_with_exit_code_4() {
     let one = Server::start(Kind::Tcp, &[]);
     let two = Server::start(Kind::Tcp, &["--connect", &one.peers]);

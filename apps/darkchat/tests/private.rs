@@ -87,6 +87,28 @@ fn what_is_kept_of_a_channel_is_its_owners_alone_and_bad_invitations_are_not_rep
 }
 
 #[test]
+fn an_invitation_in_the_environment_is_entered_by_chat_alone_behind_the_channels_that_were_named() {
+    let server = Server::start(Kind::Tcp, &[]);
+    let (ann, bob) = (Person::new(server.any()), Person::new(server.any()));
+    ann.run(&["channel", "create", "garden"], "");
+    let link = ann.run(&["channel", "invite", "garden"], "");
+    for (args, channels) in [(&["chat", "-c", "ops"][..], "  #ops"), (&["chat"], "* +garden")] {
+        let mut chat = Program::start(bob.darkchat(args).env("DARKCHAT_INVITE", &link));
+        chat.err.until(&["joined +garden"]);
+        chat.say("/channels");
+        let first = chat.err.next().unwrap();
+        assert_eq!((&first[3..], bob.kept("garden").exists()), (channels, true), "{args:?}");
+        assert!(channels.starts_with('*') || chat.err.until(&["+garden"]).ends_with("* +garden"));
+        chat.say("/quit");
+        assert!(!chat.err.rest().iter().any(|line| line.contains("#general")));
+    }
+    for args in [&["send", "hello"][..], &["recv", "-n", "1"]] {
+        let out = ann.darkchat(args).env("DARKCHAT_INVITE", &link).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
 fn a_person_makes_a_channel_in_chat_and_another_enters_by_the_link() {
     let server = Server::start(Kind::Tcp, &[]);
     let mut ann = Program::start(client(server.any()).args(["chat", "-c", "lobby", "--name", "ann"]));

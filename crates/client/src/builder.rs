@@ -71,7 +71,8 @@ impl Builder {
         self
     }
 
-    /// The name that the user claims, where [`join_as`](Client::join_as) says nothing else. None by default.
+    /// The name that the user claims in direct messages, and in channels where [`join_as`](Client::join_as) says
+    /// nothing else. None by default; [`Client::speak_as`] changes it later.
     pub fn name(mut self, name: UserName) -> Self {
         self.config.name = name;
         self

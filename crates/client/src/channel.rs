@@ -95,7 +95,9 @@ impl Channel {
     /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
     /// server or a link that dies on the way may still lose it; receivers then see a gap.
     ///
-    /// Waits while too much is queued. While the link is down it waits for the next one, at most 10 s.
+    /// Waits while as much as may be is queued or has no answer yet: 1,792 messages, where one with more than 1 KiB of
+    /// content counts as one for each KiB. All channels of the client share that, and so do its joins and its changes of
+    /// private channels. While the link is down it waits for the next one, at most 10 s.
     ///
     /// # Errors
     /// [`SendError`]; each case says whether others may have got it.
@@ -108,7 +110,8 @@ impl Channel {
     }
 
     /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
-    /// [`Note::NotSent`](crate::Note::NotSent) says so.
+    /// [`Note::NotSent`](crate::Note::NotSent) says so, to whoever reads [`notes`](crate::Client::notes) and is no more
+    /// than 64 of them behind; else a [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// [`TrySendError`]; nothing was sent.
@@ -116,7 +119,8 @@ impl Channel {
         self.sender.try_send(payload)
     }
 
-    /// Claims another name in this channel, from the next message on.
+    /// Claims another name in this channel, from the next message on. [`Client::speak_as`](crate::Client::speak_as) is
+    /// for those that are entered later.
     pub fn speak_as(&self, name: UserName) {
         self.sender.speak_as(name);
     }
@@ -137,7 +141,8 @@ impl Channel {
         members.iter().map(|(user, name)| Member { user: *user, name: name.clone() }).collect()
     }
 
-    /// A `Stream` of the changes among the members, from now on. Who reads it too slowly loses some of them.
+    /// A `Stream` of the changes among the members, from now on. Who is more than 256 behind loses the older ones;
+    /// [`members`](Self::members) is always whole.
     #[must_use]
     pub fn member_changes(&self) -> MemberChanges {
         MemberChanges(follow(self.guard.room.changes.subscribe()))

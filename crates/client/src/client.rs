@@ -122,7 +122,8 @@ impl Client {
         self.join_with(name, None).await
     }
 
-    /// As [`join`](Self::join), and claims another name in this channel than elsewhere.
+    /// As [`join`](Self::join), and claims another name in this channel than elsewhere, whatever
+    /// [`speak_as`](Self::speak_as) says.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -189,6 +190,17 @@ impl Client {
         self.shared.commands.send(Command::Private(Box::new(command))).map_err(|_| JoinError::Closed)?;
         let guard: RoomGuard = answer.await.map_err(|_| JoinError::Closed)??;
         Ok(Channel::new(guard, Arc::clone(&self.shared)))
+    }
+
+    /// Claims another name from now on: in direct messages, and in channels that are entered later by anything but
+    /// [`join_as`](Self::join_as). Channels that were entered before keep the name that they have, also when they are
+    /// joined again after a reconnect; [`Channel::speak_as`] changes it there.
+    ///
+    /// A [`UserName`] has at most 48 bytes, and the empty one takes the name back. The change takes its turn among all
+    /// that was asked of this client, and cannot fail: once the client has ended, nothing is said under any name.
+    pub fn speak_as(&self, name: UserName) {
+        // An error means that the client has ended.
+        let _ended = self.shared.commands.send(Command::Rename { name });
     }
 
     /// A handle for direct messages to this user. Nothing is on the wire until the first one is sent.

@@ -100,7 +100,8 @@ impl Direct {
 
     /// As [`send`](Self::send), and does not wait for the recipient's program. `Ok`: a server has handed it to the
     /// connection of one of the recipient's devices, or that has acknowledged it already. It may still be lost, and is
-    /// sent again then; if it never arrives, a [`Note::DirectNotSent`](crate::Note::DirectNotSent) says so.
+    /// sent again then; if it never arrives, a [`Note::DirectNotSent`](crate::Note::DirectNotSent) says so, or a
+    /// [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -123,7 +124,8 @@ impl Direct {
     }
 
     /// Queues a message without waiting. `Ok`: it is queued under this id; if nobody acknowledges it, a
-    /// [`Note::DirectNotSent`](crate::Note::DirectNotSent) says so.
+    /// [`Note::DirectNotSent`](crate::Note::DirectNotSent) says so, to whoever reads [`notes`](crate::Client::notes) and
+    /// is no more than 64 of them behind; else a [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// [`TrySendError`]; nothing was sent.

@@ -208,7 +208,8 @@ pub enum SendError {
     TooLarge {
         /// Its length in bytes.
         len: usize,
-        /// The most that the server takes, in bytes.
+        /// The most that is taken, in bytes: 65,536 in a channel, or what the server announces if that is less; 57,344
+        /// in a direct message.
         max: usize,
     },
     /// A content type or a header name over 64 bytes, more than 16 headers, or more than 1 KiB of them. Nothing was
@@ -226,9 +227,11 @@ pub enum SendError {
     /// The recipient is not online. Nothing was sent.
     #[error("the recipient is not online")]
     NotHere,
-    /// No answer within 10 s, or the link was down for so long. Others may have got it or not; those who did not get
-    /// a gap.
-    #[error("the server did not answer in time")]
+    /// Nobody answered in time. To a channel: the server did not within 10 s, or the link was down for so long; others
+    /// may have got it or not, and those who did not get a gap. To a user: no program of the recipient's acknowledged it
+    /// within 30 s or in three tries, or there was no way to send it for so long; the recipient may have got it or not,
+    /// and sees no gap.
+    #[error("there was no answer in time")]
     TimedOut,
     /// The channel was left, or the client has ended. A message that was on its way may have arrived or not.
     #[error("the channel or the client is closed")]
@@ -247,7 +250,8 @@ pub enum TrySendError {
     TooLarge {
         /// Its length in bytes.
         len: usize,
-        /// The most that any server takes, in bytes.
+        /// The most that may be, in bytes: 65,536 in a channel, 57,344 in a direct message. A server may announce less
+        /// for channels; then a note says that the message was not sent.
         max: usize,
     },
     /// The client has ended.

@@ -51,6 +51,9 @@ pub(crate) enum Command {
         room: Arc<Room>,
         reply: Option<oneshot::Sender<()>>,
     },
+    Rename {
+        name: UserName,
+    },
     Speak {
         room: Arc<Room>,
         name: UserName,
@@ -362,6 +365,7 @@ impl Run {
             Command::Leave { reply, .. } => {
                 let _gone = reply.map(|reply| reply.send(()));
             }
+            Command::Rename { name } => self.give(Input::Rename { name }),
             Command::Speak { room, name } => {
                 if self.is_current(&room) {
                     self.give(Input::Speak { channel: room.id, name });

@@ -69,7 +69,9 @@ impl Sender {
     /// Sends a message. `Ok`: our server checked it and queued it for `local` sessions and `servers` servers. A
     /// server or a link that dies on the way may still lose it; receivers then see a gap.
     ///
-    /// Waits while too much is queued. While the link is down it waits for the next one, at most 10 s.
+    /// Waits while as much as may be is queued or has no answer yet: 1,792 messages, where one with more than 1 KiB of
+    /// content counts as one for each KiB. All channels of the client share that, and so do its joins and its changes of
+    /// private channels. While the link is down it waits for the next one, at most 10 s.
     ///
     /// # Errors
     /// [`SendError`]; each case says whether others may have got it.
@@ -91,7 +93,8 @@ impl Sender {
     }
 
     /// Queues a message without waiting. `Ok`: it is queued; if it is not taken, a
-    /// [`Note::NotSent`](crate::Note::NotSent) says so.
+    /// [`Note::NotSent`](crate::Note::NotSent) says so, to whoever reads [`notes`](crate::Client::notes) and is no more
+    /// than 64 of them behind; else a [`Note::Missed`](crate::Note::Missed) counts it.
     ///
     /// # Errors
     /// [`TrySendError`]; nothing was sent.
@@ -114,7 +117,8 @@ impl Sender {
         Command::Send { room, entry: payload.into_entry(), permit, reply }
     }
 
-    /// Claims another name in this channel, from the next message on.
+    /// Claims another name in this channel, from the next message on. [`Client::speak_as`](crate::Client::speak_as) is
+    /// for those that are entered later.
     pub fn speak_as(&self, name: UserName) {
         // An error means that the client has ended, and nothing will be said any more.
         let _ended = self.command(Command::Speak { room: Arc::clone(&self.room), name });

@@ -229,6 +229,7 @@ impl Session {
             Input::Restore { ticket, name, saved } => self.resume_private(now, ticket, name, *saved),
             Input::Change { ticket, channel, change } => self.change(now, ticket, channel, &change),
             Input::Offer { ticket, channel, to } => self.offer(now, ticket, &channel, to),
+            Input::Rename { name } => self.name = name,
             Input::Speak { channel, name } => self.speak(&channel, &name),
             Input::Leave { ticket, channel } => self.leave(now, ticket, channel),
             Input::Send { ticket, channel, entry } => self.send(now, ticket, channel, entry),

@@ -14,7 +14,8 @@ use std::time::SystemTime;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
-/// Changes that a slow watcher may be behind; older ones are left out, and the current value is always there.
+/// Changes, or notes, that a slow watcher may be behind: the older ones are left out. Of notes that is told by
+/// [`Note::Missed`]; of states the current one is always there.
 const BEHIND: usize = 64;
 
 /// Something that a user should know. Nothing has to be done about it.
@@ -36,6 +37,13 @@ pub enum Note {
         server: SystemTime,
         /// Ours.
         ours: SystemTime,
+    },
+    /// So many notes are missing here: whoever reads these notes was more than 64 behind, and has the newest 64. Said
+    /// in their place, and never left out itself. A message that was not sent may be among them;
+    /// [`Client::stats`](crate::Client::stats) has the sums of all [`Rejected`](Self::Rejected).
+    Missed {
+        /// How many.
+        count: u64,
     },
     /// A message of [`try_send`](crate::Channel::try_send) was not taken.
     NotSent {
@@ -101,7 +109,8 @@ pub enum Note {
 
 /// The state of a client's connection: the current value, and a `Stream` of the changes from now on.
 ///
-/// The stream ends after [`State::Closed`], or when the client is dropped.
+/// Of changes that nobody reads the newest 64 wait, and older ones are left out; so the last one is always told, and
+/// [`current`](Self::current) is the state now, whatever was read. The stream ends after [`State::Closed`], or when the client is dropped.
 ///
 /// ```
 /// use darkchat_client::{Client, State};
@@ -139,7 +148,7 @@ impl StateWatch {
     /// The next change; `None` after the last one.
     ///
     /// # Cancel safety
-    /// Dropping the future loses no change: the next call gives it.
+    /// Dropping the future loses nothing: the next call gives the change.
     pub async fn changed(&mut self) -> Option<State> {
         self.changes.next().await
     }
@@ -160,6 +169,8 @@ impl fmt::Debug for StateWatch {
 }
 
 /// A `Stream` of notes for the user. It ends when the client does.
+///
+/// Whoever is more than 64 notes behind gets a [`Note::Missed`] in the place of the older ones.
 ///
 /// ```
 /// use darkchat_client::{Client, Note};
@@ -199,22 +210,27 @@ impl fmt::Debug for Notes {
 
 /// A broadcast as a stream. Who is too far behind goes on with what is left.
 pub(crate) fn follow<T: Clone + Send + 'static>(receiver: broadcast::Receiver<T>) -> BoxStream<'static, T> {
-    follow_until(receiver, |_| false)
+    follow_until(receiver, |_| false, |_| None)
 }
 
-/// As [`follow`], up to and with the item that is the last one.
+/// As [`follow`], up to and with the item that is the last one; `missed` says in place of so many that are left out that
+/// they are.
 fn follow_until<T: Clone + Send + 'static>(
     receiver: broadcast::Receiver<T>,
     is_last: fn(&T) -> bool,
+    missed: fn(u64) -> Option<T>,
 ) -> BoxStream<'static, T> {
     let next = move |receiver: Option<broadcast::Receiver<T>>| async move {
         let mut receiver = receiver?;
         loop {
-            match receiver.recv().await {
+            let item = match receiver.recv().await {
                 Ok(item) if is_last(&item) => return Some((item, None)),
-                Ok(item) => return Some((item, Some(receiver))),
-                Err(RecvError::Lagged(_)) => {}
+                Ok(item) => Some(item),
+                Err(RecvError::Lagged(count)) => missed(count),
                 Err(RecvError::Closed) => return None,
+            };
+            if let Some(item) = item {
+                return Some((item, Some(receiver)));
             }
         }
     };
@@ -263,7 +279,7 @@ impl Told {
     }
 
     pub(crate) fn watch(&self) -> StateWatch {
-        let changes = follow_until(self.changes.subscribe(), is_closed);
+        let changes = follow_until(self.changes.subscribe(), is_closed, |_| None);
         let current = self.state.subscribe();
         let over = is_closed(&current.borrow());
         StateWatch { current, changes: if over { stream::empty().boxed() } else { changes } }
@@ -271,10 +287,61 @@ impl Told {
 
     pub(crate) fn follow_notes(&self) -> Notes {
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Notes(follow(early.unwrap_or_else(|| self.notes.subscribe())))
+        let notes = early.unwrap_or_else(|| self.notes.subscribe());
+        Notes(follow_until(notes, |_| false, |count| Some(Note::Missed { count })))
     }
 }
 
 const fn is_closed(state: &State) -> bool {
     matches!(state, State::Closed { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkchat_proto::Code;
+    use futures_util::FutureExt as _;
+
+    /// All that is there to be read.
+    fn all<T>(mut stream: impl Stream<Item = T> + Unpin) -> Vec<T> {
+        std::iter::from_fn(|| stream.next().now_or_never().flatten()).collect()
+    }
+
+    #[test]
+    fn who_is_too_far_behind_is_told_how_many_notes_are_missing_where_they_are() {
+        let told = Told::new();
+        let (mut first, second) = (told.follow_notes(), told.follow_notes());
+        let say = |numbers: std::ops::Range<usize>| {
+            numbers.for_each(|number| told.note(Note::Text(number.to_string())))
+        };
+        let texts = |notes: Vec<Note>| -> Vec<String> {
+            let text = |note| match note {
+                Note::Text(text) => text,
+                Note::Missed { count } => format!("{count} missing"),
+                other => panic!("{other:?}"),
+            };
+            notes.into_iter().map(text).collect()
+        };
+        let newest = |missing: &str, numbers: std::ops::Range<usize>| -> Vec<String> {
+            std::iter::once(missing.to_owned()).chain(numbers.map(|number| number.to_string())).collect()
+        };
+        say(0..64);
+        assert_eq!(all(&mut first).len(), 64, "so many wait");
+        say(64..164);
+        assert_eq!(texts(all(&mut first)), newest("36 missing", 100..164));
+        say(164..165);
+        assert_eq!(texts(all(&mut first)), ["164"], "said once");
+        assert_eq!(texts(all(second)), newest("101 missing", 101..165), "each by its own count");
+    }
+
+    #[test]
+    fn of_states_that_nobody_reads_the_newest_are_told_and_the_last_one_always() {
+        let told = Told::new();
+        let mut watch = told.watch();
+        (0..100).for_each(|_| told.state(State::Idle));
+        told.state(State::Closed { why: Code::Ok });
+        let states = all(&mut watch);
+        assert_eq!((states.len(), states.last()), (64, Some(&State::Closed { why: Code::Ok })));
+        assert_eq!(watch.current(), State::Closed { why: Code::Ok });
+    }
 }

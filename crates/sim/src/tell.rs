@@ -355,6 +355,7 @@ const fn name_of_wish(input: &session::Input) -> &'static str {
         session::Input::Restore { .. } => "user: restore",
         session::Input::Change { .. } => "user: change",
         session::Input::Offer { .. } => "user: offer",
+        session::Input::Rename { .. } => "user: rename",
         session::Input::Speak { .. } => "user: speak",
         session::Input::Leave { .. } => "user: leave",
         session::Input::Send { .. } => "user: send",

@@ -179,8 +179,9 @@ impl Places {
         true
     }
 
-    /// The name from now on, in every channel.
+    /// The name from now on: in every channel, those that are joined later among them, and in direct messages.
     pub(crate) fn speak_as(&self, name: &UserName) {
+        self.client.speak_as(name.clone());
         for place in self.places.values() {
             place.sender.speak_as(name.clone());
         }

@@ -32,7 +32,7 @@ pub(super) struct Channel {
     /// Whether it was joined before, on an earlier link perhaps.
     pub was_joined: bool,
     /// Who wants it again, under which name, while it is still being left.
-    pub again: Option<(Ticket, Time, Option<UserName>)>,
+    pub again: Option<(Ticket, Time, UserName)>,
 }
 
 /// The channels of the session, and those among them with something to do.

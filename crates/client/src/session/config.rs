@@ -10,7 +10,8 @@ pub struct Config {
     pub network: Network,
     /// The servers to try, in this order. Without any the session closes at once.
     pub servers: Vec<ServerAddr>,
-    /// The name that the user claims where a channel's join says nothing else.
+    /// The name that the user claims in direct messages, and where a channel's join says nothing else, until
+    /// [`Input::Rename`](super::Input::Rename).
     pub name: UserName,
     /// Whether a lost link is made again.
     pub reconnect: bool,

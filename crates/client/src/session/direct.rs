@@ -21,7 +21,7 @@ mod seen;
 mod sending;
 
 use super::{Event, Session, SignId, State};
-use darkchat_proto::{ContentId, DeviceId, DirectId, Signature, Time, UserId};
+use darkchat_proto::{ContentId, DeviceId, DirectId, InitRef, Signature, Time, UserId};
 use device::Device;
 use letter::Letter;
 pub(super) use letter::Sender;
@@ -93,6 +93,8 @@ pub(super) struct Direct {
     sessions: BTreeMap<DirectId, Party>,
     /// The ephemeral keys of calls that were answered.
     callers: Seen<[u8; 32]>,
+    /// The calls of ours that were answered.
+    answers: Seen<InitRef>,
     rates: Rates,
     /// Packets that were handed over, and whose session may yet be said to be lost.
     handed: VecDeque<(Time, u32, Parcel)>,
@@ -117,6 +119,7 @@ impl Direct {
             active: BTreeSet::new(),
             sessions: BTreeMap::new(),
             callers: Seen::default(),
+            answers: Seen::default(),
             rates: Rates::new(0, Time::ZERO),
             handed: VecDeque::new(),
             is_stirred: false,

@@ -21,14 +21,21 @@ pub enum Fault {
     Malformed,
     /// It is stamped more than 300 s from our clock: old, and perhaps repeated.
     Stale,
-    /// It came before. That happens without anybody's fault when a link between servers breaks.
+    /// It came before. That happens without anybody's fault when a link between servers breaks, and when somebody does
+    /// not wait long enough for an answer.
     Repeated,
     /// It came after its gap was reported.
     Late,
-    /// It is sealed, and does not open.
+    /// It is sealed, and does not open, or it answers no call of ours.
     Unopened,
     /// It says where a user's device is, and that user did not say so, or it does not serve.
     FalseBundle,
+    /// It is for another device, or of a channel that we have not asked for. That happens without anybody's fault for a
+    /// moment after a channel was left.
+    Misdirected,
+    /// It is one call too many: who begins a session of direct messages costs us work, and there is only so much in a
+    /// second.
+    Flood,
 }
 
 impl Fault {
@@ -43,12 +50,14 @@ impl Fault {
             Self::Late => "late",
             Self::Unopened => "unopened",
             Self::FalseBundle => "false_bundle",
+            Self::Misdirected => "misdirected",
+            Self::Flood => "flood",
         }
     }
 }
 
 /// The faults, each with its counter.
-const fn counts(stats: &Stats) -> [(Fault, u64); 7] {
+const fn counts(stats: &Stats) -> [(Fault, u64); 9] {
     [
         (Fault::Forged, stats.bad_signature),
         (Fault::Malformed, stats.malformed),
@@ -57,6 +66,8 @@ const fn counts(stats: &Stats) -> [(Fault, u64); 7] {
         (Fault::Late, stats.late),
         (Fault::Unopened, stats.undecryptable),
         (Fault::FalseBundle, stats.bad_bundles),
+        (Fault::Misdirected, stats.misdirected),
+        (Fault::Flood, stats.unread_calls),
     ]
 }
 

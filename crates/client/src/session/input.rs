@@ -130,6 +130,12 @@ pub enum Input {
         /// Whom.
         to: UserId,
     },
+    /// The user wants to claim another name from now on: in direct messages, and in channels that are entered later
+    /// without a name of their own. Those that it is in, or waits to come into, keep theirs.
+    Rename {
+        /// The name.
+        name: UserName,
+    },
     /// The user wants to claim another name in a channel, from the next post on.
     Speak {
         /// Which channel.

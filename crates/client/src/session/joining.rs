@@ -20,6 +20,7 @@ impl Session {
         let id = ChannelId::of(&self.network, &name);
         let deadline = now + REQUEST_TIMEOUT;
         let full = self.channels.is_full();
+        let as_name = as_name.unwrap_or_else(|| self.name.clone());
         let why = match self.channels.get_mut(&id) {
             _ if self.connection.is_ended() || self.leave_by.is_some() => Failure::Closed,
             Some(channel) if is_leaving(&channel.membership) && channel.again.is_none() => {
@@ -33,16 +34,8 @@ impl Session {
         self.event(Event::JoinFailed { ticket: Some(ticket), channel: id, why });
     }
 
-    fn want(
-        &mut self,
-        id: ChannelId,
-        name: ChannelName,
-        ticket: Ticket,
-        deadline: Time,
-        as_name: Option<UserName>,
-    ) {
+    fn want(&mut self, id: ChannelId, name: ChannelName, ticket: Ticket, deadline: Time, as_name: UserName) {
         self.channels.insert(id, name, Some((ticket, deadline)));
-        let as_name = as_name.unwrap_or_else(|| self.name.clone());
         self.own.insert(id, OwnStream::new(id, self.random.non_zero(), as_name));
     }
 

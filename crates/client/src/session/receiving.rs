@@ -108,12 +108,12 @@ impl Session {
         } else if self.is_own(&post) {
             &mut self.stats.ignored
         } else if !self.is_joined(&channel) {
-            let asked =
-                self.channels.get(&channel).is_some_and(|one| matches!(one.membership, Membership::Asked(_)));
-            if asked && self.early.push(channel, id, &post) {
-                return;
+            match self.channels.get(&channel).map(|one| &one.membership) {
+                Some(Membership::Asked(_)) if self.early.push(channel, id, &post) => return,
+                None | Some(Membership::Wanted) => &mut self.stats.misdirected,
+                // It may have been on its way to us, or there is no room for more of it.
+                Some(_) => &mut self.stats.ignored,
             }
-            &mut self.stats.ignored
         } else {
             let mut releases = Vec::new();
             let verdict = self.order.receive(now, self.wall.at(now), id, post, &mut releases);

@@ -8,8 +8,8 @@ use darkchat_client::session::{Config, Event, Failure, Input, Output, Received a
 use darkchat_crypto::bundle::ROTATE_MS;
 use darkchat_crypto::{Identity, sign};
 use darkchat_proto::{
-    Announced, Bundle, Code, ContentId, DeviceId, DmDeliver, Done, Entry, Features, Frame, FrameStream, Kind,
-    Network, Packet, SendDm, ServerId, Signed, Time, UserId, Welcome,
+    Announced, Bundle, Code, ContentId, DeviceId, DmDeliver, Done, Entry, Features, Frame, FrameStream,
+    KeyId, Kind, Network, Packet, SendDm, ServerId, Signed, Time, UserId, Welcome,
 };
 use std::time::Duration;
 
@@ -33,12 +33,18 @@ struct Line {
     people: [Person; 2],
     /// What is given for a lookup of the second one, if it is not the truth.
     lie: Option<Vec<Bytes>>,
+    /// How many false bundles were given.
+    lies: usize,
     /// Whether packets go on.
     carries: bool,
     /// Every packet, and whom it was for.
     recorded: Vec<(usize, Bytes)>,
     queue: Vec<(usize, Frame)>,
     number: u8,
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap()
 }
 
 fn device(who: usize) -> DeviceId {
@@ -60,7 +66,8 @@ impl Line {
             Person { identity, session, bundle: None, shown, acknowledged: 0, failed, faults }
         });
         let (recorded, queue) = (Vec::new(), Vec::new());
-        let mut line = Self { now: Time::ZERO, people, lie: None, carries: true, recorded, queue, number: 0 };
+        let mut line =
+            Self { now: Time::ZERO, people, lie: None, lies: 0, carries: true, recorded, queue, number: 0 };
         for who in 0..2 {
             line.give(who, Input::Wall { unix_ms: WALL });
             line.give(who, Input::Connect);
@@ -126,6 +133,7 @@ impl Line {
                 let whom = (0..2).find(|whom| self.user(*whom) == user);
                 let truth = whom.and_then(|whom| self.people[whom].bundle.clone()).into_iter().collect();
                 let lie = self.lie.clone().filter(|_| whom == Some(1));
+                self.lies += lie.as_ref().map_or(0, Vec::len);
                 Kind::Found { bundles: lie.unwrap_or(truth), complete: true }
             }
             Kind::SendDm(SendDm { user, packet, .. }) => {
@@ -165,6 +173,25 @@ impl Line {
             self.give(who, Input::Timeout);
         }
         self.now = end;
+    }
+
+    /// What somebody was told of faults is this, and nothing else, and as often as was counted.
+    fn is_told(&self, who: usize, expected: &[(Fault, u64)]) {
+        let Person { session, faults, .. } = &self.people[who];
+        assert_eq!(*faults, expected.iter().copied().collect());
+        let stats = session.stats();
+        let counted = [
+            stats.bad_signature,
+            stats.malformed,
+            stats.stale,
+            stats.duplicate,
+            stats.late,
+            stats.undecryptable,
+            stats.bad_bundles,
+            stats.misdirected,
+            stats.unread_calls,
+        ];
+        assert_eq!(counted.iter().sum::<u64>(), faults.values().sum(), "{stats:?}");
     }
 
     /// The first one tells the second one something.
@@ -215,14 +242,14 @@ fn false_bundles_get_no_word_and_are_named_and_a_withheld_one_is_nobody_there() 
         },
         Bytes::from_static(b"no bundle at all"),
     ];
-    let count = u64::try_from(lies.len()).unwrap();
+    let each = lies.len();
     line.lie = Some(lies);
     line.tell("for bob alone");
     line.run(60_000);
     assert!(line.recorded.is_empty(), "nothing was sent to anybody");
+    assert!(line.lies >= each);
+    line.is_told(0, &[(Fault::FalseBundle, count(line.lies))]);
     let ann = &line.people[0];
-    let named = ann.faults.get(&Fault::FalseBundle).copied().unwrap_or_default();
-    assert!(named >= count && named == ann.session.stats().bad_bundles, "{:?}", ann.faults);
     assert_eq!((ann.failed.len(), ann.acknowledged), (2, 0));
     line.lie = None;
     line.run(20_000);
@@ -249,6 +276,10 @@ fn altered_repeated_and_redirected_packets_are_shown_to_nobody_and_keep_no_true_
         line.hand(1, bytes.into());
     }
     line.hand(0, kept.clone());
+    // What is for another device, or another user, as it stands in the frame.
+    for (user, device) in [(line.user(0), device(1)), (line.user(1), device(0))] {
+        line.queue.push((0, Kind::Dm(DmDeliver { user, device, packet: kept.clone(), delivery: 0 }).into()));
+    }
     line.run(2_000);
     assert_eq!(line.people[1].shown, ["one"]);
     assert!(line.people[0].shown.is_empty(), "her own packet, brought back to her");
@@ -256,11 +287,22 @@ fn altered_repeated_and_redirected_packets_are_shown_to_nobody_and_keep_no_true_
     line.hand(1, kept);
     line.run(10_000);
     assert_eq!(line.people[1].shown, ["one", "two"]);
-    let bob = &line.people[1];
-    let counted = bob.session.stats().undecryptable + bob.session.stats().malformed;
-    let named: u64 =
-        [Fault::Unopened, Fault::Malformed].iter().filter_map(|fault| bob.faults.get(fault)).sum();
-    assert!(counted > 0 && named == counted, "{counted} {:?}", bob.faults);
+    line.is_told(0, &[(Fault::Unopened, 1), (Fault::Misdirected, 2)]);
+    line.is_told(1, &[(Fault::Unopened, count(bits.len()))]);
+}
+
+#[test]
+fn more_calls_than_are_read_are_named_and_a_true_one_comes_through() {
+    let mut line = Line::new();
+    let call = Packet::Init { key: KeyId::new([9; 4]), noise: vec![9; 96].into() }.encode();
+    for _ in 0..1_000 {
+        line.hand(1, call.clone());
+    }
+    line.run(1_000);
+    line.is_told(1, &[(Fault::Unopened, 60), (Fault::Flood, 940)]);
+    line.tell("a true one");
+    line.run(1_000);
+    assert_eq!(line.people[1].shown, ["a true one"]);
 }
 
 #[test]
@@ -291,9 +333,15 @@ fn d7_all_that_was_ever_said_brings_nothing_when_it_comes_again_at_once_after_a_
         assert_eq!(line.people[1].shown, ["one", "two", "three"], "{after}");
         assert!(line.people[0].shown.is_empty(), "{after}");
     }
-    let bob = &line.people[1];
-    let stats = bob.session.stats();
-    assert!(stats.undecryptable + stats.duplicate > 0, "{stats:?}");
+    // Handshakes are known again for ten minutes; what was said never opens twice.
+    for who in 0..2 {
+        let to_them = || recorded.iter().filter(|(to, _)| *to == who);
+        let messages = to_them().filter(|(_, packet)| packet.first() == Some(&3)).count();
+        let handshakes = to_them().count() - messages;
+        assert!(messages > 0 && handshakes == 1, "{messages} {handshakes}");
+        let unopened = 3 * messages + handshakes;
+        line.is_told(who, &[(Fault::Repeated, count(2 * handshakes)), (Fault::Unopened, count(unopened))]);
+    }
     line.tell("four");
     line.run(20_000);
     assert_eq!(line.people[1].shown, ["one", "two", "three", "four"], "and they still talk");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use darkchat_client::{Content, JoinError, MemberChange, Note, Payload, SendError, TrySendError};
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::Ws;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 #[tokio::test]
 async fn two_channels_do_not_mix_and_each_has_its_own_name() {
@@ -28,6 +28,27 @@ async fn two_channels_do_not_mix_and_each_has_its_own_name() {
     let of_ops = message(&mut bobs_ops).await;
     assert_eq!((of_ops.name.as_str(), of_ops.payload.as_text()), ("chief", Some("to ops")));
     assert_eq!(of_ops.channel.as_str(), "ops");
+}
+
+#[tokio::test]
+async fn another_name_of_the_client_is_that_of_channels_joined_later_and_of_direct_messages() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let (ann, bob) = (user(&memory, 2, "station").await, user(&memory, 3, "station").await);
+    let before = ann.join_as("ops".parse().unwrap(), "chief".parse().unwrap()).await.expect("joined");
+    let mut bobs = [join(&bob, "ops").await, join(&bob, "lobby").await];
+    let mut inbox = bob.inbox();
+    ann.speak_as("annie".parse().unwrap());
+    let after = join(&ann, "lobby").await;
+    before.send("here").await.expect("taken");
+    after.send("there").await.expect("taken");
+    ann.direct(bob.id()).send("psst").await.expect("acknowledged");
+    let names = [message(&mut bobs[0]).await.name, message(&mut bobs[1]).await.name];
+    assert_eq!([names[0].as_str(), names[1].as_str()], ["chief", "annie"]);
+    let Some(Received::Message(told)) = inbox.recv().await else { panic!("bob is connected") };
+    assert_eq!(told.name.as_str(), "annie");
+    ann.close().await;
+    ann.speak_as("nobody".parse().unwrap());
 }
 
 #[tokio::test]
@@ -121,6 +142,29 @@ async fn what_is_tried_and_not_taken_is_noted() {
         }
     };
     assert_eq!(noted.await, ("#lobby".to_owned(), SendError::Closed));
+}
+
+#[tokio::test]
+async fn of_more_failures_than_wait_the_newest_are_noted_and_the_others_counted() {
+    let memory = Memory::default();
+    let _station = server(&memory, "station", 1).await;
+    let client = user(&memory, 2, "station").await;
+    let mut notes = client.notes();
+    let lobby = join(&client, "lobby").await;
+    let sender = lobby.sender();
+    lobby.leave().await.expect("left");
+    let queued: u64 = (0..10_000).map_while(|_| sender.try_send("too late").ok().map(|()| 1)).sum();
+    client.close().await;
+    let (mut noted, mut missed) = (0, 0);
+    while let Some(note) = notes.next().now_or_never().flatten() {
+        match note {
+            Note::NotSent { .. } => noted += 1,
+            Note::Missed { count } => missed += count,
+            _ => {}
+        }
+    }
+    // The note of the first contact was there before all of them.
+    assert_eq!((noted, noted + missed), (64, queued + 1));
 }
 
 #[tokio::test]

@@ -182,6 +182,7 @@ export class Directs {
           this.#doubt(again);
           void this.#attempt(again);
         },
+        repeat: (again) => void this.#attempt(again),
         done: (received) => {
           this.#forget(one);
           resolve(received);
@@ -367,6 +368,10 @@ export class Directs {
   }
 
   #status(peer: Peer, packet: Packet, one: Outgoing | undefined, code: Code): void {
+    if (code === "LIMIT" && one !== undefined) {
+      peer.repeatedAt = this.#parts.clock.now();
+      one.cut();
+    }
     // Where a server had no room for it, or nobody knows what became of it, the next try sends it again.
     if (code === "OK" || code === "LIMIT" || code === "TIMEOUT") return;
     if (code === "NO_SESSION" && packet.is === "msg") return this.#lost(peer, packet.head.sid, one);

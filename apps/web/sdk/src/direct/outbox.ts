@@ -12,6 +12,8 @@ const BYTES = 1 << 20;
 const RETRY_MS = 3_000;
 const TRIES = 3;
 const GIVE_UP_MS = 30_000;
+/** A first try for which some server had no room goes again so much later, in milliseconds. */
+const REPEAT_MS = 1_000;
 
 /** One content on its way to all devices of a user. */
 export class Outgoing {
@@ -25,6 +27,7 @@ export class Outgoing {
   isOver = false;
   readonly #clock: Clock;
   readonly #retry: () => void;
+  readonly #repeat: () => void;
   readonly #done: (received: boolean) => void;
   readonly #failed: (error: ChatError) => void;
   readonly #stopGivingUp: () => void;
@@ -37,6 +40,7 @@ export class Outgoing {
     content: DmContent,
     on: {
       retry: (one: Outgoing) => void;
+      repeat: (one: Outgoing) => void;
       done: (received: boolean) => void;
       failed: (error: ChatError) => void;
     },
@@ -45,6 +49,7 @@ export class Outgoing {
     this.user = user;
     this.content = content;
     this.#retry = () => on.retry(this);
+    this.#repeat = () => on.repeat(this);
     this.#done = on.done;
     this.#failed = on.failed;
     this.#stopGivingUp = clock.after(GIVE_UP_MS, () => this.#giveUp());
@@ -74,6 +79,13 @@ export class Outgoing {
     this.#stopRetry = this.#clock.after(RETRY_MS, () =>
       this.tries < TRIES ? this.#retry() : this.#giveUp(),
     );
+  }
+
+  /** Some server had no room for it. Only the first time that hastens the next try: a server may say so of everything. */
+  cut(): void {
+    if (this.tries !== 1 || this.isOver) return;
+    this.#stopRetry();
+    this.#stopRetry = this.#clock.after(REPEAT_MS, () => this.#repeat());
   }
 
   /** A new try begins: devices are looked for again. */

@@ -29,6 +29,7 @@ export interface Stats {
   undecryptable: number;
   malformed: number;
   unknown_kind: number;
+  misdirected: number;
   ignored: number;
   gap: number;
 }
@@ -49,6 +50,7 @@ export class Rooms {
     undecryptable: 0,
     malformed: 0,
     unknown_kind: 0,
+    misdirected: 0,
     ignored: 0,
     gap: 0,
   };
@@ -164,7 +166,7 @@ export class Rooms {
     }
     const room = this.#rooms.get(hex(channel));
     if (room === undefined) {
-      this.stats.ignored += 1;
+      this.stats.misdirected += 1;
       return undefined;
     }
     room.hear(deliver);

@@ -208,6 +208,22 @@ test("a flood of posts is opened a few at a time, and nothing of it is lost", as
   expect(most).toBeGreaterThan(8);
 });
 
+test("a post of a channel that nobody asked for is shown nowhere, and counted as that", async () => {
+  const { server, clock, client } = await world();
+  const bob = await connect(server, clock);
+  const [ops, cellar] = [await client.join("ops"), await bob.join("cellar")];
+  await clock.pass(1_000);
+  const [session] = server.sessions;
+  server.answer = ({ kind }) => {
+    if (kind.is === "publish") session?.send({ is: "deliver", value: kind.value.deliver });
+    return undefined;
+  };
+  await cellar.send("in the cellar");
+  await clock.pass(100);
+  expect(client.stats()).toMatchObject({ misdirected: 1, ignored: 0, shown: 0 });
+  expect(ops.members()).toEqual([]);
+});
+
 describe("a server that misbehaves is left", () => {
   const welcome = {
     session: new Uint8Array(16),

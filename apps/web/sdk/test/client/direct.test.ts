@@ -205,6 +205,44 @@ test.each(["LIMIT", "TIMEOUT"] as const)(
   },
 );
 
+test("what some server has no room for goes again after a second, by both ways, and then as without an answer", async () => {
+  const server = await TestServer.start(noble);
+  const clock = new TestClock();
+  const [ann, bob] = [await connect(server, clock), await connect(server, clock)];
+  const bobs = inbox(bob);
+  const [anns] = [...server.sessions];
+  const left: [string, number, number][] = [];
+  let cut = 0;
+  let begun = 0;
+  server.answer = ({ kind }, from) => {
+    if (kind.is !== "sendDm" || from !== anns) return undefined;
+    left.push([decodePacket(kind.value.packet).is, clock.now() - begun, kind.value.attempt]);
+    return cut-- > 0 ? { is: "dmStatus", value: { code: "LIMIT" } } : undefined;
+  };
+  const say = async (text: string, cuts: number): Promise<unknown> => {
+    await clock.pass(100_000);
+    [left.length, begun, cut] = [0, clock.now(), cuts];
+    const sent = ann.direct(bob.id).send(text);
+    await clock.pass(5_000);
+    return (await sent).received;
+  };
+  expect(await say("first", 0)).toBe(true);
+  expect(await say("cut once", 1)).toBe(true);
+  expect(left).toEqual([
+    ["msg", 0, 0],
+    ["msg", 1_000, 1],
+  ]);
+  expect(await say("cut twice", 2)).toBe(true);
+  // Nothing was heard in its session since it left, so the last try begins a new one.
+  expect(left).toEqual([
+    ["msg", 0, 0],
+    ["msg", 1_000, 1],
+    ["init", 4_000, 1],
+    ["msg", 4_000, 1],
+  ]);
+  expect(texts(bobs)).toEqual(["first", "cut once", "cut twice"]);
+});
+
 test("all devices of a user get a message, and the sender's others a copy", async () => {
   const server = await TestServer.start(noble);
   const clock = new TestClock();

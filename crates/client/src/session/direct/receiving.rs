@@ -19,7 +19,7 @@ impl Session {
     pub(in crate::session) fn packet(&mut self, now: Time, delivered: DmDeliver) {
         let DmDeliver { user, device, packet, delivery } = delivered;
         if user != self.user || device != self.device {
-            self.stats.ignored += 1;
+            self.stats.misdirected += 1;
             return;
         }
         match Packet::decode(packet.clone()) {
@@ -33,6 +33,7 @@ impl Session {
     /// INIT.
     fn called(&mut self, now: Time, key: KeyId, noise: &[u8], packet: &Bytes) {
         if !self.direct.rates.reads_call(now) {
+            self.stats.unread_calls += 1;
             return;
         }
         let ephemeral: Option<&[u8; 32]> = noise.first_chunk();
@@ -60,6 +61,8 @@ impl Session {
         }
         let is_calling = self.direct.device(party).is_some_and(|device| device.call.is_some());
         if is_calling && keeps_own_call((&own.user, &own.device), (&party.user, &party.device)) {
+            // Both began at once, as happens to honest people (7.6).
+            self.stats.ignored += 1;
             return;
         }
         let ephemeral = answering.caller_ephemeral();
@@ -67,7 +70,10 @@ impl Session {
             self.stats.undecryptable += 1;
             return;
         };
-        let Some(peer) = self.direct.peer(now, party.user) else { return };
+        let Some(peer) = self.direct.peer(now, party.user) else {
+            self.stats.unread_calls += 1;
+            return;
+        };
         let device = peer.devices.entry(party.device).or_insert_with(|| Device::new(bundle.server));
         device.server = bundle.server;
         device.bundle = Some(callee);
@@ -101,9 +107,9 @@ impl Session {
                 break;
             }
         }
-        match found {
-            Some((party, resp)) => self.send_answer(now, party, resp),
-            None => self.stats.duplicate += 1,
+        self.stats.duplicate += 1;
+        if let Some((party, resp)) = found {
+            self.send_answer(now, party, resp);
         }
     }
 
@@ -116,7 +122,8 @@ impl Session {
             call.is_some_and(|call| call.calling.reference() == init)
         };
         let Some(party) = direct.active.iter().find(calls).copied() else {
-            self.stats.ignored += 1;
+            let is_repeated = direct.answers.has(now, &init);
+            *if is_repeated { &mut self.stats.duplicate } else { &mut self.stats.undecryptable } += 1;
             return;
         };
         let call = direct.device(party).and_then(|device| device.call.as_ref());
@@ -128,6 +135,7 @@ impl Session {
         if let Some(device) = self.direct.touch(party) {
             device.call = None;
         }
+        self.direct.answers.enter(now, init);
         self.established(now, party, ratchet);
         let mut letters = self.direct.letters.values().filter(|letter| letter.to == party.user);
         let says = letters.any(|letter| {

@@ -4,7 +4,7 @@ use darkchat_proto::Time;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// What is remembered of each peer, and of all callers together.
+/// What is remembered of each peer, of all callers together, and of all who answered our calls.
 const CAPACITY: usize = 1_024;
 /// For how long: longer than anything is repeated or accepted.
 const AGE: Duration = Duration::from_secs(600);

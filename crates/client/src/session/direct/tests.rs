@@ -2,6 +2,7 @@
 
 mod bounds;
 mod chaos;
+mod faults;
 mod stolen;
 mod stories;
 mod tables;

@@ -112,7 +112,7 @@ fn every_entry_that_arrives_is_counted_exactly_once() {
         undecryptable: 1,
         malformed: 1 + 1 + 1 + 2,
         unknown_kind: 1,
-        ignored: 2,
+        misdirected: 2,
         gap: 4,
         ..Stats::default()
     };

@@ -220,6 +220,44 @@ fn a_name_can_be_chosen_for_a_channel_and_changed_in_it() {
 }
 
 #[test]
+fn a_name_that_is_changed_counts_for_what_is_entered_later_and_not_for_what_waits_or_is_entered() {
+    let (mut stage, lobby) = Stage::joined();
+    let left = stage.join("left");
+    let ticket = stage.ticket();
+    stage.give(Input::Leave { ticket, channel: left });
+    let leave = stage.sent().pop().expect("a leave").req;
+    // Asked for before the change, one at once and one when it is left.
+    let (_, early) = stage.wish_join("early");
+    let early_req = stage.frames.pop().expect("a join").req;
+    stage.wish_join("left");
+    stage.give(Input::Rename { name: "dora".parse().unwrap() });
+    stage.ok(early_req, Done::default());
+    stage.ok(leave, Done::default());
+    let left_req = stage.frames.pop().expect("the join that waited").req;
+    stage.ok(left_req, Done::default());
+    let late = stage.join("late");
+    let ticket = stage.ticket();
+    let name = Some("captain".parse().unwrap());
+    stage.give(Input::Join { ticket, channel: "ship".parse().unwrap(), name });
+    let req = stage.frames.pop().expect("a join").req;
+    stage.ok(req, Done::default());
+    let ship = darkchat_proto::ChannelId::of(&Default::default(), &"ship".parse().unwrap());
+    let mut names = Vec::new();
+    for channel in [lobby, early, left, late, ship] {
+        stage.send(channel, "hi");
+        let (req, post) = stage.published().pop().expect("a post");
+        names.push(post.name);
+        stage.ok(req, Done::default());
+    }
+    assert_eq!(names, ["me", "me", "me", "dora", "captain"]);
+    stage.reconnect();
+    let join = stage.sent().pop().expect("all channels again").req;
+    stage.ok(join, Done::default());
+    stage.send(lobby, "again");
+    assert_eq!(stage.published().pop().expect("a post").1.name, "me", "a reconnect changes no name");
+}
+
+#[test]
 fn we_say_that_we_are_here_again_after_a_reconnect_and_every_two_minutes() {
     let mut stage = Stage::with(Config { announce: true, ..Stage::config() });
     stage.give(Input::Connect);

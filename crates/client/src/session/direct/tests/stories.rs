@@ -29,6 +29,21 @@ fn a_message_arrives_once_and_is_acknowledged_and_so_is_its_answer() {
 }
 
 #[test]
+fn another_name_is_that_of_the_next_message() {
+    let mut world = two();
+    world.say(0, 2, "one");
+    world.give(0, Input::Rename { name: "dora".parse().unwrap() });
+    world.say(0, 2, "two");
+    world.run(ms(200));
+    let name = |event: &Event| match event {
+        Event::Direct(message) => Some(message.name.as_str().to_owned()),
+        _ => None,
+    };
+    let names: Vec<String> = world.devices[1].events.iter().filter_map(name).collect();
+    assert_eq!(names, ["me", "dora"]);
+}
+
+#[test]
 fn a_user_who_is_nowhere_is_told_at_once() {
     let mut world = two();
     let id = world.say(0, 9, "anybody?");
@@ -120,7 +135,11 @@ fn both_may_start_at_once_and_one_session_results() {
         let sessions: usize =
             direct.peers.values().flat_map(|peer| peer.devices.values()).map(|d| d.sessions.len()).sum();
         assert_eq!(sessions, 1);
+        let rejected = device.events.iter().any(|event| matches!(event, Event::Rejected { .. }));
+        assert!(!rejected, "that both begin is nobody's fault");
     }
+    let ignored: u64 = world.devices.iter().map(|device| device.session.stats().ignored).sum();
+    assert_eq!(ignored, 1, "the call that gave way");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::super::device::{Answered, Device};
 use super::super::own::OwnDevice;
 use super::super::peer::Peer;
 use super::super::{Carried, Direct, HALF_OPEN, LATE_STATUSES, PEERS, Parcel, Party, SESSIONS};
-use super::world::{SERVER, World, user};
+use super::world::{SERVER, World, ms, user};
 use crate::session::direct::Sender;
 use crate::session::requests::Asked;
 use crate::session::{Failure, SignId, Ticket};
@@ -75,6 +75,24 @@ fn a_thousand_users_are_known_and_who_has_something_under_way_stays() {
     assert!(direct.peers.contains_key(&user(2)), "a letter waits for this one");
     assert!(!direct.peers.contains_key(&UserId::new(id(50))), "who was not heard of for longest has gone");
     assert!(direct.peers.contains_key(&UserId::new(id(51))));
+}
+
+#[test]
+fn who_calls_while_there_is_no_room_for_another_user_is_not_answered_and_counted() {
+    let mut world = World::new(1);
+    world.add(1);
+    world.add(2);
+    let direct = &mut world.devices[1].session.direct;
+    for number in 0..PEERS {
+        let peer = direct.peer(at(number), UserId::new(id(number))).unwrap();
+        peer.devices.entry(DeviceId::new(id(number))).or_insert_with(|| Device::new(SERVER)).wants_call =
+            true;
+    }
+    world.say(0, 2, "is there room for me?");
+    world.run(ms(500));
+    assert!(world.texts(1).is_empty());
+    assert_eq!(world.devices[1].session.stats().unread_calls, 1);
+    assert_eq!(world.devices[1].session.direct.peers.len(), PEERS);
 }
 
 #[test]
