@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use proptest::test_runner::RngAlgorithm;
 use std::collections::BTreeSet;
 
+/// What a device says in a session altogether: whatever is skipped of that is kept.
+const MOST: usize = 512;
+
 /// One side of one session.
 enum Side {
     Half(HalfOpen),
@@ -24,6 +27,8 @@ struct Sent {
 struct World {
     sides: [[Side; 2]; 2],
     sent: Vec<Sent>,
+    /// What each device may still say in each session.
+    left: [[usize; 2]; 2],
     opened: [BTreeSet<u32>; 2],
     now: Time,
     rng: Seeded,
@@ -32,8 +37,8 @@ struct World {
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
-    /// A device says something in a session.
-    Send { from: usize, session: usize },
+    /// A device says so much in a session.
+    Send { from: usize, session: usize, count: usize },
     /// A packet arrives: the one so many before the newest. It may have arrived before.
     Arrive { back: usize },
     /// A packet arrives with a bit flipped.
@@ -44,10 +49,16 @@ enum Op {
     Wait { ms: u64 },
 }
 
+/// Mostly one; now and then as many as may come in another order.
+fn count() -> impl Strategy<Value = usize> {
+    prop_oneof![40 => Just(1), 2 => 2..40_usize, 1 => 2..=MOST]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        8 => (0..2_usize, prop_oneof![3 => Just(0), 1 => Just(1)]).prop_map(|(from, session)| Op::Send { from, session }),
-        8 => prop_oneof![3 => 0..4_usize, 1 => 0..60_usize].prop_map(|back| Op::Arrive { back }),
+        8 => (0..2_usize, prop_oneof![3 => Just(0), 1 => Just(1)], count())
+            .prop_map(|(from, session, count)| Op::Send { from, session, count }),
+        8 => prop_oneof![6 => 0..4_usize, 1 => 0..60_usize, 1 => 0..1_024_usize].prop_map(|back| Op::Arrive { back }),
         1 => (0..60_usize, any::<usize>()).prop_map(|(back, bit)| Op::Forged { back, bit }),
         1 => (0..60_usize).prop_map(|back| Op::Copy { back }),
         1 => (0..2_000_u64).prop_map(|ms| Op::Wait { ms }),
@@ -63,6 +74,7 @@ impl World {
                 [Side::Half(two.bob), Side::Full(two.alice)],
             ],
             sent: Vec::new(),
+            left: [[MOST; 2]; 2],
             opened: Default::default(),
             now: NOW,
             rng: Seeded(seed ^ 0xAA),
@@ -125,7 +137,12 @@ impl World {
 
     fn run(&mut self, op: Op) {
         match op {
-            Op::Send { from, session } => self.send(from, session),
+            Op::Send { from, session, count } => {
+                let left = &mut self.left[session][from];
+                let count = count.min(*left);
+                *left -= count;
+                (0..count).for_each(|_| self.send(from, session));
+            }
             Op::Wait { ms } => self.now = self.now + Duration::from_millis(ms),
             Op::Arrive { back } => drop(self.at(back).map(|at| self.arrive(at))),
             Op::Forged { back, bit } => drop(self.at(back).map(|at| self.forged(at, bit))),
