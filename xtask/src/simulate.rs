@@ -180,16 +180,24 @@ fn available_gib() -> Option<u64> {
 
 /// One seed is one run, however the program was compiled.
 fn same_in_both_builds(root: &Path, release: &Path) -> Result<()> {
-    let flags = "--servers 100 --messages 500 --seconds 20 --kill 0.05 --loss 0.1";
     let debug = build(root, "dev")?;
-    let traces = [&debug, release, release].map(|program| {
-        report(program, flags).map(|report| report["trace_hash"].as_str().unwrap_or_default().to_owned())
-    });
-    let [debug, first, second] = traces;
-    let (debug, first, second) = (debug?, first?, second?);
-    println!("\nsame     darkchat-sim mesh {flags}\n  dev {debug}, release {first}, release again {second}");
-    ensure!(debug == first && first == second, "one seed ran in different ways");
+    for flags in [
+        "mesh --servers 100 --messages 500 --seconds 20 --kill 0.05 --loss 0.1 --json",
+        "worlds --seeds 0..60",
+    ] {
+        let [debug, first, second] = [&debug, release, release].map(|program| trace(program, flags));
+        let (debug, first, second) = (debug?, first?, second?);
+        println!("\nsame     darkchat-sim {flags}\n  dev {debug}, release {first}, release again {second}");
+        ensure!(debug == first && first == second, "one seed ran in different ways");
+    }
     Ok(())
+}
+
+/// What a run says of all its steps: 16 digits behind a word that names them.
+fn trace(program: &Path, flags: &str) -> Result<String> {
+    let output = output(program, flags)?;
+    let told = ["\"trace_hash\":\"", "trace "].iter().find_map(|name| output.split_once(name));
+    Ok(told.and_then(|(_, rest)| rest.get(..16)).context("a run without a trace")?.to_owned())
 }
 
 impl Figure {
@@ -211,11 +219,15 @@ impl Figure {
 }
 
 fn report(program: &Path, flags: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&output(program, &format!("mesh {flags} --json"))?)?)
+}
+
+fn output(program: &Path, flags: &str) -> Result<String> {
     let mut command = Command::new(program);
-    command.arg("mesh").args(flags.split_whitespace()).arg("--json").stderr(Stdio::inherit());
+    command.args(flags.split_whitespace()).stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
-    ensure!(output.status.success(), "failed: mesh {flags}");
-    Ok(serde_json::from_slice(&output.stdout)?)
+    ensure!(output.status.success(), "failed: {flags}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Sizes of the test plan: flags for each part of a run.

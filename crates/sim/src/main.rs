@@ -129,6 +129,8 @@ fn run_worlds(args: &Worlds) -> Told {
     };
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(NonZero::get));
     let (next, steps, judged) = (AtomicU64::new(args.seeds.0), AtomicU64::new(0), AtomicU64::new(0));
+    // A sum, because the worlds end in any order.
+    let traces = AtomicU64::new(0);
     let begun = now();
     let work = || {
         loop {
@@ -141,6 +143,7 @@ fn run_worlds(args: &Worlds) -> Told {
             std::mem::forget(replay);
             steps.fetch_add(outcome.steps, Ordering::Relaxed);
             judged.fetch_add(outcome.judged, Ordering::Relaxed);
+            traces.fetch_add(outcome.hash, Ordering::Relaxed);
         }
     };
     let failed = std::thread::scope(|scope| {
@@ -151,10 +154,11 @@ fn run_worlds(args: &Worlds) -> Told {
         return Err("a promise was broken".into());
     }
     Ok(format!(
-        "{} worlds, {} steps, {} promised deliveries, {:.1} s",
+        "{} worlds, {} steps, {} promised deliveries, trace {:016x}, {:.1} s",
         args.seeds.1 - args.seeds.0,
         steps.into_inner(),
         judged.into_inner(),
+        traces.into_inner(),
         begun.elapsed().as_secs_f64()
     ))
 }
