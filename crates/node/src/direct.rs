@@ -3,6 +3,7 @@
 //! What is inside nobody here can read, and on the way not even who sent it. Source: `docs/protocol.md`, 4.2, 5.2, 7.7,
 //! 9.6 and 9.7.
 
+use crate::link::Outcome;
 use crate::queue::{Counted, Item, OURSELVES, Owed};
 use crate::router::Travelling;
 use crate::session::Asker;
@@ -237,7 +238,7 @@ impl Node {
         let (class, owed, counted) = (SendClass::Direct, Owed::Session, Counted::Yes);
         let item = Item { class, source, owed, counted, ..Item::control(head, body) };
         self.cx.stats.owe(owed.copies());
-        if self.send_item(to, item) { Code::Ok } else { Code::NotHere }
+        if self.send_item(to, item) == Outcome::Taken { Code::Ok } else { Code::NotHere }
     }
 
     /// A packet came for a device here.

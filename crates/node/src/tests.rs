@@ -2,6 +2,7 @@
 
 mod blame;
 mod clients;
+mod cut;
 mod direct;
 mod epochs;
 mod flooding;
