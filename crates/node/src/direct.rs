@@ -45,6 +45,8 @@ struct Sent {
     asker: Asker,
     to: UserId,
     stage: Stage,
+    /// On how many ways it is: one that was cut says nothing of another.
+    ways: u8,
 }
 
 /// A packet that was handed to a device here.
@@ -92,13 +94,24 @@ impl Directs {
         }
         self.sent_at.push_back((now, corr));
         self.unanswered.push_back((now, corr));
-        self.sent.insert(corr, Sent { asker, to, stage: Stage::Unanswered });
+        self.sent.insert(corr, Sent { asker, to, stage: Stage::Unanswered, ways: 1 });
         given_up
+    }
+
+    /// A packet goes by a second way too.
+    fn goes_twice(&mut self, corr: u64) {
+        if let Some(sent) = self.sent.get_mut(&corr) {
+            sent.ways = 2;
+        }
     }
 
     /// Something is said of a packet. Nobody who asks is told twice, but that what was delivered is of no use.
     fn answer(&mut self, corr: u64, code: Code) -> Option<Answer> {
-        let Sent { asker, to, stage } = self.sent.get_mut(&corr)?;
+        let Sent { asker, to, stage, ways } = self.sent.get_mut(&corr)?;
+        if code == Code::Limit && *ways > 1 {
+            *ways = ways.saturating_sub(1);
+            return None;
+        }
         let is_first = *stage == Stage::Unanswered;
         if !is_first && (*stage, code) != (Stage::Delivered, Code::NoSession) {
             return None;
@@ -203,6 +216,7 @@ impl Node {
         // What seems not to arrive goes by another way as well, if there is one: whoever is on the first may take
         // everything and pass on nothing.
         if attempt > 0 && self.map.next_hop(router, Some(first)) != Some(first) {
+            self.directs.goes_twice(corr);
             self.forward(Travelling { from: Some(first), ..travelling.clone() });
         }
         self.forward(travelling);

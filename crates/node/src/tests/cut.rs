@@ -1,13 +1,14 @@
 //! Stories of packets that there is no room for: who is told, how often, and what follows. Sections 5.2, 9.6 and 10.3.
 
-use super::direct::{handed, send, to, told};
+use super::direct::{handed, packet, send, to, told};
+use super::lookup::carried;
 use super::objects::{record_of, stranger};
 use super::world::{Client, World, ms, secs, server, user};
 use crate::{Check, Config, DroppedFor, Input, Profile, Received};
 use bytes::Bytes;
 use darkchat_proto::limits::MAX_PACKET;
 use darkchat_proto::{
-    Carried, Class, Code, DeviceId, Digest16, DmDeliver, Frame, Kind, RouteHead, ServerId,
+    Carried, Class, Code, DeviceId, Digest16, DmDeliver, Frame, Kind, RouteHead, SendDm, ServerId,
 };
 
 /// What a packet of so many bytes is on its way.
@@ -126,4 +127,28 @@ fn who_sent_a_packet_that_lost_links_kept_without_room_is_told() {
     world.run_for(ms(1));
     assert_eq!(statuses(&world, peers[0]).iter().filter(|code| **code == Code::Limit).count() as u64, cut);
     assert!(world.stats(0).sizes.limbo_bytes <= 48 << 20);
+}
+
+/// What was repeated goes by two ways, and a server on one of them has no room.
+#[test]
+fn of_two_copies_the_one_that_is_cut_says_nothing_of_the_other() {
+    let (mut world, peers) = hub(3);
+    let ann = world.client(0, 1);
+    for req in [7, 8, 9] {
+        send(&mut world, ann, req, SendDm { attempt: 1, ..to(2, stranger(99), packet("again")) });
+    }
+    let numbers: Vec<u64> = handed(&world, peers[1]).iter().map(|(head, _)| head.corr).collect();
+    assert_eq!((numbers.len(), handed(&world, peers[2]).len()), (3, 3));
+    for corr in &numbers {
+        carried(&mut world, peers[1], *corr, &Carried::Status(Code::Limit));
+    }
+    assert!((7..=9).all(|req| told(&world, ann, req).is_empty()), "the other copy is under way");
+    for (corr, code) in numbers.iter().zip([Code::Ok, Code::Limit]) {
+        carried(&mut world, peers[2], *corr, &Carried::Status(code));
+    }
+    carried(&mut world, peers[2], numbers[0], &Carried::Status(Code::NoSession));
+    assert_eq!(told(&world, ann, 7), [Code::Ok, Code::NoSession]);
+    assert_eq!(told(&world, ann, 8), [Code::Limit], "both were cut");
+    world.run_for(secs(5));
+    assert_eq!(told(&world, ann, 9), [Code::Timeout], "nobody says what became of the other");
 }
