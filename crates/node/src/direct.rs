@@ -342,7 +342,8 @@ impl Node {
     }
 
     fn answer_sender(&mut self, answer: &Answer, code: Code) {
-        if code != Code::Ok {
+        // A want of room on the way says nothing of where the receiver is.
+        if !matches!(code, Code::Ok | Code::Limit) {
             self.lookups.forget(answer.to);
         }
         let Some(link) = self.sessions.of_asker(&answer.asker) else { return };
