@@ -13,11 +13,13 @@ impl Node {
     ///
     /// They go again once our neighbours know that the link is gone, so that none of them sends a frame back to us.
     pub(crate) fn strand(&mut self, routes: Vec<Item>) {
-        let why = if self.draining { DroppedFor::Shutdown } else { DroppedFor::LinkDown };
-        let over = if self.draining { routes } else { self.limbo.strand(routes) };
-        for item in over {
+        if self.draining {
+            let copies = routes.iter().map(|item| item.owed.copies()).sum();
+            return self.cx.stats.give_up(copies, DroppedFor::Shutdown);
+        }
+        for item in self.limbo.strand(routes) {
             self.cx.note_cut(&item);
-            self.cx.stats.give_up(item.owed.copies(), why);
+            self.cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
         }
     }
 

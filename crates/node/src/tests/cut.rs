@@ -129,6 +129,21 @@ fn who_sent_a_packet_that_lost_links_kept_without_room_is_told() {
     assert!(world.stats(0).sizes.limbo_bytes <= 48 << 20);
 }
 
+/// Whoever drops what it has because it leaves has room, and nothing is to be sent there again.
+#[test]
+fn a_server_that_leaves_says_nothing_of_room() {
+    let (mut world, peers) = hub(3);
+    for peer in &peers[1..] {
+        world.stall(0, peer.link, true);
+    }
+    (0..20).for_each(|number| comes(&mut world, peers[0], (2, 10 + number), &payload(1_000)));
+    world.give(0, Input::Drain);
+    world.hang_up(peers[1]);
+    world.run_for(ms(50));
+    assert_eq!(world.stats(0).dropped.get(&DroppedFor::Shutdown), Some(&20));
+    assert_eq!(statuses(&world, peers[0]), []);
+}
+
 /// What was repeated goes by two ways, and a server on one of them has no room.
 #[test]
 fn of_two_copies_the_one_that_is_cut_says_nothing_of_the_other() {

@@ -89,8 +89,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "routes that a lost link kept are not sent again",
         edits: &[Edit {
             file: "crates/node/src/reroute.rs",
-            text: "let over = if self.draining { routes } else { self.limbo.strand(routes) };",
-            by: "let over = routes;",
+            text: "for item in self.limbo.strand(routes) {",
+            by: "for item in routes {",
         }],
         tests: &[node("tests::hops"), node(""), STORIES],
     },
