@@ -43,6 +43,14 @@ pub(crate) struct Travelling {
     pub(crate) from: Option<RouterId>,
 }
 
+impl Travelling {
+    /// The same for these destinations, of which nobody gets a report any more.
+    pub(crate) fn to(&self, dst: Vec<RouterId>) -> Self {
+        let head = RouteHead { dst, want_done: false, ..self.head };
+        Self { head, payload: self.payload.clone(), ..*self }
+    }
+}
+
 impl Node {
     /// A client publishes: judges the post, fans it out, and answers.
     pub(crate) fn publish(&mut self, link: LinkId, incoming: Incoming<'_>) {
@@ -293,7 +301,7 @@ impl Node {
 }
 
 /// A route as it waits for a link.
-pub(crate) fn item_of(source: LinkId, owed: Owed, route: Route) -> Item {
+fn item_of(source: LinkId, owed: Owed, route: Route) -> Item {
     let class = match route.head.class {
         Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
         // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.

@@ -1,5 +1,6 @@
 //! Stories about nodes, wired together in virtual time, and properties that hold under any input.
 
+mod behind;
 mod blame;
 mod clients;
 mod cut;
