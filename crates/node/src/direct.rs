@@ -28,6 +28,8 @@ const MAX_DELIVERIES: usize = 4_096;
 const MAX_SENT: usize = 32_768;
 /// The most packets of one session without an answer: what a client may have outstanding (4.2).
 const MAX_UNANSWERED: usize = 256;
+/// More than any frame with a status takes, in bytes.
+const STATUS_ROOM: usize = 256;
 
 /// How it stands with a packet of a client of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +70,6 @@ pub(crate) struct Directs {
     deliveries: BTreeMap<u64, Delivery>,
     delivered_at: VecDeque<(Time, u64)>,
 }
-
-/// As long as no frame with a status is, in bytes.
-const STATUS_ROOM: usize = 256;
 
 /// What became of a client's packet, for its sender.
 #[derive(Debug, PartialEq, Eq)]
@@ -304,6 +303,7 @@ impl Node {
                 self.tell_status(Some(link), (origin, corr), Code::Limit);
             }
         }
+        // An answer takes memory, if not room in a queue: what gave way to one is not answered, or that would go on.
         self.cx.cut.clear();
     }
 

@@ -5,8 +5,7 @@ use crate::limbo::Waiting;
 use crate::queue::Item;
 use crate::router::Travelling;
 use crate::{DroppedFor, Node};
-use bytes::BytesMut;
-use darkchat_proto::{Class, Frame, FrameStream, Kind, Route, RouterId};
+use darkchat_proto::{Class, Route, RouterId};
 
 impl Node {
     /// A link is over, and these routes were not counted by the other side.
@@ -126,13 +125,5 @@ impl Node {
 
 /// The route that an item is: it was encoded by us.
 pub(crate) fn route_of(item: &Item) -> Option<Route> {
-    let mut bytes = BytesMut::with_capacity(item.len());
-    bytes.extend_from_slice(&item.head);
-    bytes.extend_from_slice(&item.body);
-    let mut stream = FrameStream::default();
-    stream.push(bytes.freeze());
-    match Frame::decode(stream.next_frame().ok()??) {
-        Ok(Frame { kind: Kind::Route(route), .. }) => Some(route),
-        _ => None,
-    }
+    Route::of_split(&item.head, item.body.clone())
 }
