@@ -22,7 +22,7 @@ const REFRESH: Duration = Duration::from_secs(1_800);
 /// A new link stands in the record when it stood for so long.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Losses that follow one another within this time share a record: who loses more neighbours at once than the burst below
-/// would otherwise tell of the last a second late. A message that waits for the record is sent again after 100 ms anyway.
+/// would otherwise tell of the last a second late. What waits for the record goes after 100 ms without it.
 const LOSSES: Duration = Duration::from_millis(50);
 /// How fast records of one server may follow each other; ours, and those that we pass on.
 pub(crate) const RECORD_RATE: Rate = Rate { per_s: 1, burst: 8 };
@@ -214,7 +214,6 @@ impl Node {
                 if names_somebody {
                     self.introduce();
                 }
-                self.send_stranded();
             }
             Some(Signing::Shard(shard, body)) => {
                 let signed = Signed { body, sig }.encode();

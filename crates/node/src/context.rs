@@ -4,7 +4,7 @@ use crate::queue::Item;
 use crate::reroute::route_of;
 use crate::rng::Rng;
 use crate::{Event, Frames, LinkId, Output, SendClass, Stats};
-use darkchat_proto::{Class, Code, Route, RouteHead, RouterId, Time};
+use darkchat_proto::{Class, Code, Route, RouterId, Time};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -78,11 +78,6 @@ impl Context {
         {
             self.cut.push((head.origin, head.corr));
         }
-    }
-
-    /// Whether the last frame that there was no room for was this packet.
-    pub(crate) fn was_cut(&self, head: &RouteHead) -> bool {
-        self.cut.last() == Some(&(head.origin, head.corr))
     }
 
     pub(crate) fn refused(&mut self, link: LinkId, code: Code) {

@@ -3,6 +3,7 @@
 //! What is inside nobody here can read, and on the way not even who sent it. Source: `docs/protocol.md`, 4.2, 5.2, 7.7,
 //! 9.6 and 9.7.
 
+use crate::link::Outcome;
 use crate::queue::{Counted, Item, OURSELVES, Owed};
 use crate::router::Travelling;
 use crate::session::Asker;
@@ -27,6 +28,8 @@ const MAX_DELIVERIES: usize = 4_096;
 const MAX_SENT: usize = 32_768;
 /// The most packets of one session without an answer: what a client may have outstanding (4.2).
 const MAX_UNANSWERED: usize = 256;
+/// More than any frame with a status takes, in bytes.
+const STATUS_ROOM: usize = 256;
 
 /// How it stands with a packet of a client of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ struct Sent {
     asker: Asker,
     to: UserId,
     stage: Stage,
+    /// On how many ways it is: one that was cut says nothing of another.
+    ways: u8,
 }
 
 /// A packet that was handed to a device here.
@@ -65,9 +70,6 @@ pub(crate) struct Directs {
     deliveries: BTreeMap<u64, Delivery>,
     delivered_at: VecDeque<(Time, u64)>,
 }
-
-/// As long as no frame with a status is, in bytes.
-const STATUS_ROOM: usize = 256;
 
 /// What became of a client's packet, for its sender.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,13 +93,24 @@ impl Directs {
         }
         self.sent_at.push_back((now, corr));
         self.unanswered.push_back((now, corr));
-        self.sent.insert(corr, Sent { asker, to, stage: Stage::Unanswered });
+        self.sent.insert(corr, Sent { asker, to, stage: Stage::Unanswered, ways: 1 });
         given_up
+    }
+
+    /// A packet goes by a second way too.
+    fn goes_twice(&mut self, corr: u64) {
+        if let Some(sent) = self.sent.get_mut(&corr) {
+            sent.ways = 2;
+        }
     }
 
     /// Something is said of a packet. Nobody who asks is told twice, but that what was delivered is of no use.
     fn answer(&mut self, corr: u64, code: Code) -> Option<Answer> {
-        let Sent { asker, to, stage } = self.sent.get_mut(&corr)?;
+        let Sent { asker, to, stage, ways } = self.sent.get_mut(&corr)?;
+        if code == Code::Limit && *ways > 1 {
+            *ways = ways.saturating_sub(1);
+            return None;
+        }
         let is_first = *stage == Stage::Unanswered;
         if !is_first && (*stage, code) != (Stage::Delivered, Code::NoSession) {
             return None;
@@ -202,6 +215,7 @@ impl Node {
         // What seems not to arrive goes by another way as well, if there is one: whoever is on the first may take
         // everything and pass on nothing.
         if attempt > 0 && self.map.next_hop(router, Some(first)) != Some(first) {
+            self.directs.goes_twice(corr);
             self.forward(Travelling { from: Some(first), ..travelling.clone() });
         }
         self.forward(travelling);
@@ -237,7 +251,7 @@ impl Node {
         let (class, owed, counted) = (SendClass::Direct, Owed::Session, Counted::Yes);
         let item = Item { class, source, owed, counted, ..Item::control(head, body) };
         self.cx.stats.owe(owed.copies());
-        if self.send_item(to, item) { Code::Ok } else { Code::NotHere }
+        if self.send_item(to, item) == Outcome::Taken { Code::Ok } else { Code::NotHere }
     }
 
     /// A packet came for a device here.
@@ -289,6 +303,7 @@ impl Node {
                 self.tell_status(Some(link), (origin, corr), Code::Limit);
             }
         }
+        // An answer takes memory, if not room in a queue: what gave way to one is not answered, or that would go on.
         self.cx.cut.clear();
     }
 
@@ -327,7 +342,8 @@ impl Node {
     }
 
     fn answer_sender(&mut self, answer: &Answer, code: Code) {
-        if code != Code::Ok {
+        // A want of room on the way says nothing of where the receiver is.
+        if !matches!(code, Code::Ok | Code::Limit) {
             self.lookups.forget(answer.to);
         }
         let Some(link) = self.sessions.of_asker(&answer.asker) else { return };

@@ -49,7 +49,7 @@
 //! waits, `session` and `channels` who listens, `resume` what outlives a lost link, `map` and `interest` what other
 //! servers are and want, `peers` who is linked and when to dial, `neighbours` whom we choose, `book` and `scope` where
 //! servers are and which addresses are dialled, `reach` whether others can dial us, `admission` which new servers the
-//! map takes, `hop` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries,
+//! map takes, `hop`, `behind` and `limbo` what is kept until it arrived at the next server, `blame` what follows from forgeries,
 //! `inbox`, `lookup` and `direct` where users are and how packets reach them; `sync`, `announce`, `retell`, `spread` and `joins` how all servers come to know the same; `trace` and `view` show it
 //! to the operator.
 //! What they must keep to stands in `docs/protocol.md`, sections 5, 9, 10, 11 and 13.
@@ -57,6 +57,7 @@
 
 mod admission;
 mod announce;
+mod behind;
 mod blame;
 mod book;
 mod channels;
@@ -114,6 +115,7 @@ pub use view::{MapRow, NetworkMap};
 
 use admission::Admission;
 use announce::Announce;
+use behind::Behind;
 use blame::Blame;
 use book::Book;
 use channels::Channels;
@@ -190,6 +192,7 @@ pub struct Node {
     joins: Joins,
     retell: Retell,
     limbo: Limbo,
+    behind: Behind,
     blame: Blame,
     traces: Traces,
     directs: Directs,
@@ -224,6 +227,7 @@ impl Node {
             joins: Joins::default(),
             retell: Retell::default(),
             limbo: Limbo::new(config.limbo_bytes),
+            behind: Behind::default(),
             blame: Blame::default(),
             traces: Traces::default(),
             directs: Directs::default(),
@@ -260,6 +264,9 @@ impl Node {
         if self.announce.deadline().is_some_and(|due| due <= self.cx.now) {
             self.announce_due();
         }
+        if !self.behind.is_empty() {
+            self.look_behind();
+        }
         if !self.cx.cut.is_empty() {
             self.answer_cut();
         }
@@ -290,6 +297,7 @@ impl Node {
             self.joins.deadline(),
             self.retell.deadline(),
             self.limbo.deadline(),
+            self.behind.deadline(),
             self.blame.deadline(),
             self.traces.deadline(),
             self.directs.deadline(),
@@ -321,7 +329,7 @@ impl Node {
             waiting_joins: self.joins.len(),
             held_records: self.sync.held_len(),
             pinned: self.peers.pinned_len(),
-            limbo_bytes: self.limbo.bytes(),
+            limbo_bytes: self.limbo.bytes().saturating_add(self.behind.bytes()),
             traces: self.traces.len(),
             book: self.book.len(),
             turned_away: self.admission.len(),

@@ -1,17 +1,13 @@
-//! Frames without a way for the moment: those of a lost link until our neighbours know of the loss, and those for
-//! servers that were there until just now (9.6).
+//! Frames without a way for the moment, for servers that were there until just now (9.6).
 
 use crate::LinkId;
-use crate::queue::Item;
 use crate::router::Travelling;
 use darkchat_proto::{RouterId, Time};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a frame waits for its destination, and how long a destination counts as just lost.
 pub(crate) const LIMBO_TIME: Duration = Duration::from_secs(10);
-/// The most bytes of lost links that wait to be sent by another way: four full rings and their queues.
-const MAX_STRANDED: usize = 48 << 20;
 /// What an entry takes beside its payload, in bytes.
 const ENTRY: usize = 128;
 
@@ -50,9 +46,6 @@ pub(crate) struct Limbo {
     max_bytes: usize,
     /// The servers that cannot be reached since that time, if it is not long ago.
     lost: BTreeMap<RouterId, Time>,
-    /// What lost links had not delivered for sure.
-    stranded: VecDeque<Item>,
-    stranded_bytes: usize,
 }
 
 impl Limbo {
@@ -67,8 +60,6 @@ impl Limbo {
             bytes: 0,
             max_bytes,
             lost: BTreeMap::new(),
-            stranded: VecDeque::new(),
-            stranded_bytes: 0,
         }
     }
 
@@ -172,33 +163,13 @@ impl Limbo {
         gone
     }
 
-    /// Keeps what a lost link had not delivered for sure; whatever there is no room for comes back.
-    pub(crate) fn strand(&mut self, items: Vec<Item>) -> Vec<Item> {
-        let mut over = Vec::new();
-        for item in items {
-            if self.stranded_bytes.saturating_add(item.len()) > MAX_STRANDED {
-                over.push(item);
-                continue;
-            }
-            self.stranded_bytes = self.stranded_bytes.saturating_add(item.len());
-            self.stranded.push_back(item);
-        }
-        over
-    }
-
-    /// Takes what lost links left behind.
-    pub(crate) fn take_stranded(&mut self) -> VecDeque<Item> {
-        self.stranded_bytes = 0;
-        std::mem::take(&mut self.stranded)
-    }
-
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.waiting.first_key_value().map(|(_, entry)| entry.until)
     }
 
     /// What waits, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes.saturating_add(self.stranded_bytes)
+        self.bytes
     }
 }
 
@@ -303,15 +274,5 @@ mod tests {
         assert!(limbo.is_just_lost(Time::from_millis(5), RouterId(2)));
         limbo.note(Time::from_millis(20_000), std::iter::empty(), |_| false);
         assert!(limbo.lost.is_empty());
-    }
-
-    #[test]
-    fn what_lost_links_leave_behind_is_bounded() {
-        let mut limbo = Limbo::new(1);
-        let body = Bytes::from(vec![0; 1 << 20]);
-        let items = (0..50).map(|_| Item::control(Bytes::new(), body.clone())).collect();
-        assert_eq!(limbo.strand(items).len(), 2);
-        assert_eq!(limbo.take_stranded().len(), 48);
-        assert_eq!(limbo.bytes(), 0);
     }
 }

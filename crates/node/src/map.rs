@@ -76,12 +76,12 @@ impl Known {
 /// The neighbours through which a frame goes, each with the destinations behind it, and those that there is no way to.
 pub(crate) type NextHops = (BTreeMap<RouterId, Vec<RouterId>>, Vec<RouterId>);
 
-/// Whether our links are what the records say of them.
+/// Whether links of ours are gone that both ends' records still name. Those that came up and stand in none do not matter.
 #[derive(Debug)]
 enum Told {
     NotLookedAt,
     All,
-    /// Links are gone that both ends' records still name: the ways that there would be with them.
+    /// Some are: the ways that there would be with them.
     TooMuch(Ways),
 }
 
@@ -97,7 +97,7 @@ pub(crate) struct Map {
     graph: Graph,
     /// For nobody and for each neighbour avoided so far. Emptied by every change of the graph or of our links.
     ways: BTreeMap<Option<RouterId>, Ways>,
-    /// What the others make of our links, until the next such change.
+    /// Whether the others know of the links that we lost, until the next such change.
     told: Told,
     /// What was found for lists of destinations, by whom to avoid. A channel's posts all have the same list. Emptied with
     /// the ways, and when there are many.
@@ -337,9 +337,9 @@ impl Map {
         found
     }
 
-    /// Takes those of these destinations out that are farther than others take them to be from here, because links are gone
-    /// of which no record tells yet: whoever gets a frame for one of them may send it straight back. All others are nearer
-    /// to the next server than to us by everybody's map.
+    /// Takes those of these destinations out that are farther than with the lost links that records still name: whoever gets
+    /// a frame for one of them may send it straight back. To all others the next server is nearer than we are, by the map of
+    /// whoever has the records that we have; so it is not for a frame that avoids a neighbour and takes a longer way.
     pub(crate) fn take_farther(&mut self, dst: &mut Vec<RouterId>) -> Vec<RouterId> {
         self.compare_told();
         let Told::TooMuch(told) = &self.told else { return Vec::new() };
@@ -353,7 +353,13 @@ impl Map {
         farther
     }
 
-    /// Compares our links with what the records say of them, if that was not done since the last change.
+    /// Whether no link of ours is gone that the records still name.
+    pub(crate) fn is_told(&mut self) -> bool {
+        self.compare_told();
+        matches!(self.told, Told::All)
+    }
+
+    /// Looks for lost links of ours that the records still name, if that was not done since the last change.
     fn compare_told(&mut self) {
         if !matches!(self.told, Told::NotLookedAt) {
             return;

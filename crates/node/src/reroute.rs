@@ -1,31 +1,54 @@
-//! Frames whose way is gone: sent again by another one, or kept for a while until there is one. Source: section 9.6.
+//! Frames whose way is gone or has got longer: sent by another one, now, behind our record, or when there is one. Source:
+//! section 9.6.
 
 use crate::limbo::Waiting;
-use crate::queue::{Item, Owed};
-use crate::router::{Travelling, item_of};
+use crate::queue::Item;
+use crate::router::Travelling;
 use crate::{DroppedFor, Node};
-use bytes::BytesMut;
-use darkchat_proto::limits::MAX_DST;
-use darkchat_proto::{Class, Frame, FrameStream, Kind, Route, RouteHead, RouterId};
+use darkchat_proto::{Class, Route, RouterId};
 
 impl Node {
     /// A link is over, and these routes were not counted by the other side.
     ///
     /// They go again once our neighbours know that the link is gone, so that none of them sends a frame back to us.
     pub(crate) fn strand(&mut self, routes: Vec<Item>) {
-        let why = if self.draining { DroppedFor::Shutdown } else { DroppedFor::LinkDown };
-        let over = if self.draining { routes } else { self.limbo.strand(routes) };
-        for item in over {
+        if self.draining {
+            let copies = routes.iter().map(|item| item.owed.copies()).sum();
+            return self.cx.stats.give_up(copies, DroppedFor::Shutdown);
+        }
+        for item in self.behind.keep(self.cx.now, routes) {
             self.cx.note_cut(&item);
-            self.cx.stats.give_up(item.owed.copies(), why);
+            self.cx.stats.give_up(item.owed.copies(), DroppedFor::LinkDown);
         }
     }
 
-    /// Sends what lost links left behind: our record of the loss is on its way, ahead of it.
-    pub(crate) fn send_stranded(&mut self) {
-        for item in self.limbo.take_stranded() {
-            self.send_again(&item);
+    /// Sends what waits behind our record as far as it need not wait any longer: what lost links kept when every loss is
+    /// told, a message when its destinations are as near as others take them to be, and all when the time is over.
+    pub(crate) fn look_behind(&mut self) {
+        let (now, generation) = (self.cx.now, self.map.generation());
+        if !self.behind.is_to_look(now, generation) {
+            return;
         }
+        let is_over = self.behind.is_over(now);
+        self.behind.look(generation, is_over);
+        if is_over || self.map.is_told() {
+            for item in self.behind.take_kept() {
+                self.send_again(&item);
+            }
+        }
+        for mut travelling in self.behind.take_waiting() {
+            let dst = &mut travelling.head.dst;
+            let farther = if is_over { Vec::new() } else { self.map.take_farther(dst) };
+            let copies = u64::try_from(dst.len()).unwrap_or(u64::MAX);
+            if !farther.is_empty() {
+                self.behind.wait_on(travelling.to(farther));
+            }
+            if copies > 0 {
+                self.cx.stats.take_back(copies);
+                self.forward_now(travelling);
+            }
+        }
+        self.behind.rest();
     }
 
     /// Sends a frame by the way that there is now. What it is owed for is owed anew.
@@ -40,29 +63,25 @@ impl Node {
         self.forward_now(Travelling { head, payload, source: item.source, from });
     }
 
-    /// Where our links are no longer what our record says of them, a message may meet itself: it waits for the next record
-    /// with what the lost links left behind, for the destinations of which that is true. Each waits here once, and while the
-    /// map is to be looked at, which ends the waiting in any case. For how many destinations it waits.
+    /// Where links are lost of which no record tells yet, a message may meet itself: it waits for a record that does, for
+    /// the destinations which are farther by that. Each waits here once. For how many destinations it does.
     pub(crate) fn await_record(&mut self, travelling: &mut Travelling) -> u32 {
         let is_message = matches!(travelling.head.class, Class::Channel | Class::Dm);
-        if !is_message || !self.sync.is_to_look() || self.draining {
+        if !is_message || self.map.is_told() || self.draining {
             return 0;
         }
-        let farther = self.map.take_farther(&mut travelling.head.dst);
-        let mut waiting = 0_u32;
-        for dst in farther.chunks(MAX_DST) {
-            let servers = u32::try_from(dst.len()).unwrap_or(u32::MAX);
-            let head = RouteHead { dst: dst.to_vec(), ..travelling.head.clone() };
-            let route = Route { head, payload: travelling.payload.clone() };
-            let item = item_of(travelling.source, Owed::Servers(servers), route);
-            if self.limbo.strand(vec![item]).is_empty() {
-                self.cx.stats.owe(servers.into());
-                waiting = waiting.saturating_add(servers);
-            } else {
-                travelling.head.dst.extend(dst);
-            }
+        let is_in_vain = self.behind.is_in_vain(self.map.generation());
+        let farther = if is_in_vain { Vec::new() } else { self.map.take_farther(&mut travelling.head.dst) };
+        if farther.is_empty() {
+            return 0;
         }
-        waiting
+        let servers = u32::try_from(farther.len()).unwrap_or(u32::MAX);
+        if let Some(over) = self.behind.wait(self.cx.now, travelling.to(farther)) {
+            travelling.head.dst.extend(over.head.dst);
+            return 0;
+        }
+        self.cx.stats.owe(servers.into());
+        servers
     }
 
     /// A destination has no route: its frame waits if the destination was there until just now.
@@ -89,7 +108,6 @@ impl Node {
 
     /// The map changed: what has a way now goes it.
     pub(crate) fn try_again(&mut self) {
-        self.send_stranded();
         let mut here = self.limbo.destinations();
         here.retain(|to| self.map.next_hop(*to, None).is_some());
         for frame in self.limbo.take(&here) {
@@ -107,13 +125,5 @@ impl Node {
 
 /// The route that an item is: it was encoded by us.
 pub(crate) fn route_of(item: &Item) -> Option<Route> {
-    let mut bytes = BytesMut::with_capacity(item.len());
-    bytes.extend_from_slice(&item.head);
-    bytes.extend_from_slice(&item.body);
-    let mut stream = FrameStream::default();
-    stream.push(bytes.freeze());
-    match Frame::decode(stream.next_frame().ok()??) {
-        Ok(Frame { kind: Kind::Route(route), .. }) => Some(route),
-        _ => None,
-    }
+    Route::of_split(&item.head, item.body.clone())
 }

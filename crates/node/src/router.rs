@@ -1,5 +1,6 @@
 //! Where a message goes next: the one place that fans out. Source: `docs/protocol.md`, sections 5.2, 9.6 and 13.2.
 
+use crate::link::Outcome;
 use crate::queue::{Counted, Item, Owed};
 use crate::seen::Seen;
 use crate::spread::Hops;
@@ -40,6 +41,14 @@ pub(crate) struct Travelling {
     pub(crate) source: LinkId,
     /// The neighbour that it came from.
     pub(crate) from: Option<RouterId>,
+}
+
+impl Travelling {
+    /// The same for these destinations, of which nobody gets a report any more.
+    pub(crate) fn to(&self, dst: Vec<RouterId>) -> Self {
+        let head = RouteHead { dst, want_done: false, ..self.head };
+        Self { head, payload: self.payload.clone(), ..*self }
+    }
 }
 
 impl Node {
@@ -241,11 +250,12 @@ impl Node {
                 };
                 let unsent = RouteHead { dst: Vec::new(), ..head };
                 let head = RouteHead { dst: dst.to_vec(), ..head.clone() };
-                if self.send_route(link, source, owed, Route { head, payload: payload.clone() }) {
-                    hops.add(link, servers);
-                } else {
-                    hops.lose();
-                    if !self.cx.was_cut(&unsent) {
+                match self.send_route(link, source, owed, Route { head, payload: payload.clone() }) {
+                    Outcome::Taken => hops.add(link, servers),
+                    // Who sent it is told of the want of room, if at all.
+                    Outcome::Cut if unsent.class == Class::Dm => hops.lose(),
+                    Outcome::Cut | Outcome::Dropped | Outcome::Close(_) => {
+                        hops.lose();
                         self.undeliverable(&unsent);
                     }
                 }
@@ -262,10 +272,9 @@ impl Node {
             let servers = u32::try_from(dst.len()).unwrap_or(u32::MAX);
             let route =
                 Route { head: RouteHead { dst: dst.to_vec(), ..head.clone() }, payload: payload.clone() };
-            if self.send_route(link, source, Owed::Nothing, route) {
-                hops.add(link, servers);
-            } else {
-                hops.lose();
+            match self.send_route(link, source, Owed::Nothing, route) {
+                Outcome::Taken => hops.add(link, servers),
+                Outcome::Cut | Outcome::Dropped | Outcome::Close(_) => hops.lose(),
             }
         }
         hops
@@ -281,10 +290,10 @@ impl Node {
         self.send_route(link, source, Owed::Nothing, Route { head, payload });
     }
 
-    /// Whether it is on its way.
-    fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> bool {
+    /// Sends a route to a neighbour, if that understands it.
+    fn send_route(&mut self, link: LinkId, source: LinkId, owed: Owed, route: Route) -> Outcome {
         if matches!(route.head.class, Class::Trace | Class::TraceRep) && !self.can_trace(link) {
-            return false;
+            return Outcome::Dropped;
         }
         self.cx.stats.owe(owed.copies());
         self.send_item(link, item_of(source, owed, route))
@@ -292,7 +301,7 @@ impl Node {
 }
 
 /// A route as it waits for a link.
-pub(crate) fn item_of(source: LinkId, owed: Owed, route: Route) -> Item {
+fn item_of(source: LinkId, owed: Owed, route: Route) -> Item {
     let class = match route.head.class {
         Class::Channel | Class::Trace | Class::TraceRep => SendClass::Channel,
         // Shards as well: in transit nobody has verified them, and our own are told again if they are lost.

@@ -197,18 +197,15 @@ impl Node {
         self.links.get(link).is_some_and(|link| link.about.features.contains(Features::DONE))
     }
 
-    /// Sends an item whose copies are owed already; whether it is on its way.
-    pub(crate) fn send_item(&mut self, link: LinkId, item: Item) -> bool {
+    /// Sends an item whose copies are owed already. A link that is to be closed for it is closed.
+    pub(crate) fn send_item(&mut self, link: LinkId, item: Item) -> Outcome {
         let copies = item.owed.copies();
-        match self.links.send_item(&mut self.cx, link, item) {
-            Outcome::Taken => true,
-            Outcome::Dropped => false,
-            Outcome::Close(code) => {
-                self.cx.stats.give_up(copies, DroppedFor::SlowConsumer);
-                self.close(link, code);
-                false
-            }
+        let outcome = self.links.send_item(&mut self.cx, link, item);
+        if let Outcome::Close(code) = outcome {
+            self.cx.stats.give_up(copies, DroppedFor::SlowConsumer);
+            self.close(link, code);
         }
+        outcome
     }
 
     pub(crate) fn pin(&mut self, addr: ServerAddr) {

@@ -284,7 +284,7 @@ pub struct Sizes {
     pub held_records: usize,
     /// Servers that the operator named.
     pub pinned: usize,
-    /// The bytes of frames without a way for the moment.
+    /// The bytes of frames without a way for the moment, and of those that go behind our next record.
     pub limbo_bytes: usize,
     /// Traces of ours that are under way.
     pub traces: usize,

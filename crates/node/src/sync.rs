@@ -57,11 +57,6 @@ impl Sync {
         self.reachable.binary_search(&router).is_ok()
     }
 
-    /// Whether the map has changed and is to be looked at soon.
-    pub(crate) const fn is_to_look(&self) -> bool {
-        self.note_at.is_some()
-    }
-
     pub(crate) fn held_len(&self) -> usize {
         self.held.len()
     }

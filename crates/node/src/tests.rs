@@ -1,7 +1,9 @@
 //! Stories about nodes, wired together in virtual time, and properties that hold under any input.
 
+mod behind;
 mod blame;
 mod clients;
+mod cut;
 mod direct;
 mod epochs;
 mod flooding;

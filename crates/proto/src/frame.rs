@@ -15,7 +15,7 @@ use crate::limits::MAX_FRAME;
 use crate::{ChannelId, Code, DecodeError, GossipAddr, RouterId, UserId, put_prefix, shape, wire};
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint};
 
 /// A frame. `req` asks for exactly one reply; the reply repeats it in `re`.
 ///
@@ -251,6 +251,26 @@ impl Frame {
             }
         };
         (out, body)
+    }
+}
+
+impl Route {
+    /// Puts together again what [`Frame::encode_split`] made of a route that asks nothing and answers nothing: who holds
+    /// such parts need not copy the payload to look at what stands before it. `None` for other parts.
+    #[must_use]
+    pub fn of_split(head: &Bytes, payload: Bytes) -> Option<Self> {
+        // The last of the head is the key of the payload, of one byte, and its length.
+        let last = encoded_len_varint(len_u64(payload.len())).saturating_add(1);
+        let mut rest = head.clone();
+        rest.truncate(head.len().checked_sub(last)?);
+        decode_varint(&mut rest).ok()?;
+        let (number, _) = decode_key(&mut rest).ok()?;
+        decode_varint(&mut rest).ok()?;
+        let fields = wire::Route::decode(rest).ok().filter(|_| number == 44)?;
+        match convert::from_wire(wire::frame::Kind::Route(fields)).ok()? {
+            Kind::Route(route) => Some(Self { payload, ..route }),
+            _ => None,
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use darkchat_proto::{
     Addr, Auth, Bundle, ChannelName, Content, DecodeError, Deliver, DmContent, Frame, FrameStream, GroupBody,
     GroupControl, Hello, HelloReply, InitPayload, InterestShard, Invite, Kind, Packet, Post, Rekey,
-    RespPayload, SelfCopy, ServerAddr, ServerRecord, Signed, Traced, UserName, is_invisible, pad, put_prefix,
+    RespPayload, Route, SelfCopy, ServerAddr, ServerRecord, Signed, Traced, UserName, is_invisible, pad,
+    put_prefix,
 };
 use generate::{
     auth, bundle, deliver, dm_content, frame, group_body, group_control, hello, hello_reply, init_payload,
@@ -138,6 +139,14 @@ proptest! {
         put_prefix(whole.len(), &mut expected);
         expected.extend_from_slice(&whole);
         prop_assert_eq!([head, body].concat(), expected);
+    }
+
+    #[test]
+    fn a_route_in_two_parts_comes_back_without_a_copy(frame in frame()) {
+        let (head, body) = Frame::from(frame.kind.clone()).encode_split();
+        let again = Route::of_split(&head, body.clone());
+        prop_assert!(again.as_ref().is_none_or(|route| route.payload.as_ptr() == body.as_ptr()));
+        prop_assert_eq!(again, if let Kind::Route(route) = frame.kind { Some(route) } else { None });
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(crate) struct Targets {
 pub(crate) enum Outcome {
     /// It is on its way.
     Taken,
-    /// It was dropped, and counted.
+    /// It was dropped for want of room, counted, and noted for who sent it.
+    Cut,
+    /// It was dropped because there is no such link any more, and counted.
     Dropped,
     /// It must not be dropped and has no room: the link is to be closed for this. Its copies are still owed.
     Close(Code),
@@ -44,7 +46,9 @@ enum Offer {
     Now,
     /// It waits.
     Waits,
-    /// It was dropped, and counted.
+    /// It was dropped for want of room, counted, and noted for who sent it.
+    Cut,
+    /// It was dropped because the link is over, and counted.
     Dropped,
     /// It must not be dropped and has no room.
     Full,
@@ -58,7 +62,7 @@ impl Links {
         let counted = if frame.kind.counts_from_server() { Counted::Yes } else { Counted::No };
         match self.send_item(cx, id, Item { counted, ..Item::control(head, body) }) {
             Outcome::Close(code) => Verdict::Close(code),
-            Outcome::Taken | Outcome::Dropped => Verdict::Fine,
+            Outcome::Taken | Outcome::Cut | Outcome::Dropped => Verdict::Fine,
         }
     }
 
@@ -80,6 +84,7 @@ impl Links {
                 Outcome::Taken
             }
             Offer::Waits => Outcome::Taken,
+            Offer::Cut => Outcome::Cut,
             Offer::Dropped => Outcome::Dropped,
             Offer::Full => Outcome::Close(Code::SlowConsumer),
         };
@@ -262,7 +267,7 @@ impl Links {
         let Some(limit) = cx.now.since_start().checked_sub(QUEUE_AGE).map(Time::new) else { return };
         self.change(id, |link| {
             while let Some(old) = link.queue.expire(limit) {
-                drop_frame(cx, id, link, &old, DroppedFor::QueueFull);
+                old.first().into_iter().for_each(|item| drop_item(cx, id, link, item, DroppedFor::QueueFull));
             }
         });
     }
@@ -308,8 +313,7 @@ impl Links {
                     && let Some(cut) =
                         link.queue.cut(SendClass::Channel).or_else(|| link.queue.cut(SendClass::Direct))
                 {
-                    cut.first().into_iter().for_each(|item| cx.note_cut(item));
-                    drop_frame(cx, id, link, &cut, DroppedFor::Memory);
+                    cut.first().into_iter().for_each(|item| cut_item(cx, id, link, item, DroppedFor::Memory));
                 }
             });
         }
@@ -383,9 +387,8 @@ fn wait_or_drop(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, i
         if !may_drop(link, item.class) {
             return Offer::Full;
         }
-        cx.note_cut(item);
-        drop_item(cx, id, link, item, DroppedFor::QueueFull);
-        return Offer::Dropped;
+        cut_item(cx, id, link, item, DroppedFor::QueueFull);
+        return Offer::Cut;
     }
     link.last_sent = now;
     link.queue.push(now, frame);
@@ -451,8 +454,7 @@ fn make_room(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item) -> bool
     while !link.fits(item.len()) {
         let cut = gives_way(link, item).and_then(|class| link.queue.cut(class));
         let Some(cut) = cut else { return false };
-        cut.first().into_iter().for_each(|item| cx.note_cut(item));
-        drop_frame(cx, id, link, &cut, DroppedFor::QueueFull);
+        cut.first().into_iter().for_each(|item| cut_item(cx, id, link, item, DroppedFor::QueueFull));
     }
     true
 }
@@ -473,10 +475,10 @@ fn gives_way(link: &Link, item: &Item) -> Option<SendClass> {
     behind.iter().copied().find(cuttable).or_else(|| is_short().then_some(class))
 }
 
-fn drop_frame(cx: &mut Context, id: LinkId, link: &mut Link, frame: &Frames, why: DroppedFor) {
-    if let Some(item) = frame.first() {
-        drop_item(cx, id, link, item, why);
-    }
+/// Drops a frame for want of room.
+fn cut_item(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, why: DroppedFor) {
+    cx.note_cut(item);
+    drop_item(cx, id, link, item, why);
 }
 
 fn drop_item(cx: &mut Context, id: LinkId, link: &mut Link, item: &Item, why: DroppedFor) {

@@ -12,15 +12,15 @@ use darkchat_proto::{
 };
 
 /// A packet that is no call.
-fn packet(text: &str) -> Bytes {
+pub(super) fn packet(text: &str) -> Bytes {
     [b"\x03", text.as_bytes()].concat().into()
 }
 
-fn to(number: u8, at: ServerId, packet: Bytes) -> SendDm {
+pub(super) fn to(number: u8, at: ServerId, packet: Bytes) -> SendDm {
     SendDm { user: user(number), device: DeviceId::new([1; 16]), server: at, packet, attempt: 0 }
 }
 
-fn send(world: &mut World, client: Client, req: u32, dm: SendDm) {
+pub(super) fn send(world: &mut World, client: Client, req: u32, dm: SendDm) {
     world.ask(client, Received::Other(Frame::asking(req, Kind::SendDm(dm))));
 }
 
@@ -38,7 +38,7 @@ fn texts(world: &World, client: Client) -> Vec<String> {
 }
 
 /// All that a client was told of a packet, in order.
-fn told(world: &World, client: Client, req: u32) -> Vec<Code> {
+pub(super) fn told(world: &World, client: Client, req: u32) -> Vec<Code> {
     let status = |frame: &Frame| match frame {
         Frame { re, kind: Kind::DmStatus(code), .. } if *re == req => Some(*code),
         _ => None,
@@ -47,7 +47,7 @@ fn told(world: &World, client: Client, req: u32) -> Vec<Code> {
 }
 
 /// The packet that a peer of our own making was handed last.
-fn handed(world: &World, peer: Client) -> Vec<(RouteHead, DmDeliver)> {
+pub(super) fn handed(world: &World, peer: Client) -> Vec<(RouteHead, DmDeliver)> {
     let dm = |frame: &Frame| match &frame.kind {
         Kind::Route(Route { head, payload }) if head.class == Class::Dm => {
             let Ok(Carried::Direct(dm)) = Carried::decode(Class::Dm, payload.clone()) else { return None };

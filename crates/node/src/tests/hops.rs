@@ -3,7 +3,7 @@
 use super::objects::{record_of, routes, shard_of, stranger, text_route};
 use super::world::{Client, World, channel, ms, secs, server, text_of};
 use crate::{Config, DroppedFor, Input, Received};
-use darkchat_proto::{Class, Code, Frame, Kind, ServerId};
+use darkchat_proto::{Class, Code, Frame, Kind};
 
 /// Two ways from server 0 to server 3: over 1 and over 2. Alice is at the one end, and bob at the other.
 fn diamond() -> (World, Client, Client) {
@@ -18,7 +18,7 @@ fn diamond() -> (World, Client, Client) {
     (world, alice, bob)
 }
 
-fn is_post(frame: &Frame) -> bool {
+pub(super) fn is_post(frame: &Frame) -> bool {
     matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::Channel)
 }
 
@@ -192,88 +192,8 @@ fn what_was_out_on_a_lost_link_goes_again_after_the_news_of_it_and_before_what_s
     assert_eq!(again, said);
 }
 
-/// Server 0, whose neighbours are 1 to 4: 9 is behind 2, and farther behind 3, over 8.
-fn ways_round() -> (World, [Client; 4]) {
-    let mut world = World::new(1);
-    let peers = [1, 2, 3, 4].map(|number| world.fake_peer(0, stranger(number)));
-    let others = [vec![], vec![stranger(9)], vec![stranger(8)], vec![]];
-    for (number, (peer, others)) in (1..).zip(peers.into_iter().zip(others)) {
-        let named: Vec<ServerId> = others.into_iter().chain([server(0)]).collect();
-        world.ask(peer, record_of(stranger(number), 5, 1, &named));
-    }
-    world.ask(peers[0], record_of(stranger(8), 5, 1, &[stranger(3), stranger(9)]));
-    world.ask(peers[0], record_of(stranger(9), 5, 1, &[stranger(2), stranger(8)]));
-    world.run_for(secs(2));
-    (world, peers)
-}
-
-fn is_record(frame: &Frame) -> bool {
+pub(super) fn is_record(frame: &Frame) -> bool {
     matches!(frame.kind, Kind::Record(_))
-}
-
-/// Of two losses within 50 ms the second is told at the end of that time. By the map of whoever gets the frame until then,
-/// its way leads over us.
-#[test]
-fn a_message_that_has_farther_to_go_than_our_record_says_goes_behind_the_next_one() {
-    let (mut world, [first, second, third, source]) = ways_round();
-    world.hang_up(first);
-    world.run_for(ms(10));
-    world.hang_up(second);
-    world.take_inbox(third);
-    for (number, text) in [(9, "round"), (8, "as near as ever")] {
-        let frame = text_route(&world, &[stranger(number)], 9, text);
-        world.give(0, Input::Frame { link: source.link, frame });
-    }
-    world.run_for(ms(30));
-    let texts = |world: &World| -> Vec<String> {
-        routes(world.inbox(third)).iter().map(|route| text_of(&route.payload)).collect()
-    };
-    assert_eq!(texts(&world), ["as near as ever"]);
-    assert_eq!(world.stats(0).pending, 1);
-    world.run_for(ms(20));
-    assert_eq!(texts(&world), ["as near as ever", "round"]);
-    let (told, went) =
-        (world.inbox(third).iter().position(is_record), world.inbox(third).iter().rposition(is_post));
-    assert!(told.is_some() && told < went, "who gets it knows of the loss: {told:?} {went:?}");
-    world.run_for(ms(100));
-    assert_eq!((world.stats(0).pending, world.stats(0).dropped_total()), (0, 0));
-}
-
-#[test]
-fn no_message_waits_longer_for_our_record_than_a_tenth_of_a_second() {
-    let (mut world, [_, second, third, source]) = ways_round();
-    // Who comes and goes costs two records each time, and one a second comes back.
-    for number in 20..40 {
-        let flapping = world.fake_peer(0, stranger(number));
-        world.run_for(ms(1_010));
-        world.hang_up(flapping);
-    }
-    world.hang_up(second);
-    world.take_inbox(third);
-    let frame = text_route(&world, &[stranger(9)], 9, "round");
-    world.give(0, Input::Frame { link: source.link, frame });
-    world.run_for(ms(50));
-    assert_eq!(routes(world.inbox(third)).len(), 0);
-    world.run_for(ms(51));
-    assert_eq!(routes(world.inbox(third)).len(), 1);
-    assert!(!world.inbox(third).iter().any(is_record), "our records are over their budget");
-}
-
-#[test]
-fn what_the_other_end_tells_of_a_lost_link_need_not_wait_for_us() {
-    let (mut world, [first, second, third, source]) = ways_round();
-    world.hang_up(first);
-    world.run_for(ms(10));
-    world.hang_up(second);
-    world.ask(third, record_of(stranger(2), 5, 2, &[stranger(9)]));
-    world.take_inbox(third);
-    let frame = text_route(&world, &[stranger(9)], 9, "round");
-    world.give(0, Input::Frame { link: source.link, frame });
-    assert_eq!(
-        routes(world.inbox(third)).len(),
-        1,
-        "everybody knows by its record that there is no such way"
-    );
 }
 
 #[test]

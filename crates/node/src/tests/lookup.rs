@@ -1,5 +1,6 @@
 //! Stories of bundles and lookups: who says where he is, who is asked, and who is believed. Sections 5.2, 7.2 and 9.7.
 
+use super::direct::{handed, packet, send, to, told};
 use super::objects::{record_of, stranger};
 use super::world::{Client, FORGED, WALL, World, ms, secs, server, user};
 use crate::{Config, Profile, Received};
@@ -333,6 +334,26 @@ fn lookups_have_a_budget_for_each_client_and_for_each_server_on_each_link() {
     // Both say that server 1 asks; the budget of one is not that of the other. A question takes a millisecond here. The
     // answers go to whoever brought the question, wherever it is said to come from.
     assert!(answers.iter().all(|answers| (200..=230).contains(answers)), "{answers:?}");
+}
+
+/// No room on the way says nothing of where somebody is, and a lookup of each cut packet would not make more of it.
+#[test]
+fn where_somebody_is_is_known_still_when_a_packet_for_him_is_cut() {
+    for (code, asks) in [(Code::Ok, 0), (Code::Limit, 0), (Code::NotHere, 1)] {
+        let mut world = World::new(1);
+        let ann = world.client(0, 1);
+        let (peer, id) = claimant(&mut world, 1);
+        look_up(&mut world, ann, 5, 9);
+        let corr = asked(&world, peer).expect("a question").corr;
+        tell(&mut world, peer, corr, vec![signed(&bundle(user(9), 1, id))]);
+        send(&mut world, ann, 6, to(9, id, packet("x")));
+        let (head, _) = handed(&world, peer).pop().expect("a packet");
+        world.take_inbox(peer);
+        carried(&mut world, peer, head.corr, &Carried::Status(code));
+        assert_eq!(told(&world, ann, 6), [code]);
+        look_up(&mut world, ann, 7, 9);
+        assert_eq!(usize::from(asked(&world, peer).is_some()), asks, "{code:?}");
+    }
 }
 
 /// Two neighbours of server 0 which both lead to a third server, where user 9 says to be.

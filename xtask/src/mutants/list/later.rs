@@ -89,8 +89,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "routes that a lost link kept are not sent again",
         edits: &[Edit {
             file: "crates/node/src/reroute.rs",
-            text: "let over = if self.draining { routes } else { self.limbo.strand(routes) };",
-            by: "let over = routes;",
+            text: "for item in self.behind.keep(self.cx.now, routes) {",
+            by: "for item in routes {",
         }],
         tests: &[node("tests::hops"), node(""), STORIES],
     },
@@ -118,9 +118,9 @@ pub(super) const LATER: &[Mutant] = &[
         number: 38,
         name: "what a lost link kept goes before the neighbours know",
         edits: &[Edit {
-            file: "crates/node/src/links.rs",
-            text: "        self.server_down(link, why);\n        self.strand(routes);\n",
-            by: "        self.server_down(link, why);\n        self.strand(routes);\n        self.send_stranded();\n",
+            file: "crates/node/src/reroute.rs",
+            text: "if is_over || self.map.is_told() {",
+            by: "if is_over || !self.behind.is_empty() {",
         }],
         tests: &[node("tests::hops"), node(""), STORIES],
     },
@@ -149,10 +149,10 @@ pub(super) const LATER: &[Mutant] = &[
         name: "a message goes on by a longer way of which nobody knows",
         edits: &[Edit {
             file: "crates/node/src/reroute.rs",
-            text: "if !is_message || !self.sync.is_to_look() || self.draining {",
-            by: "if !is_message || self.sync.is_to_look() || self.draining {",
+            text: "if !is_message || self.map.is_told() || self.draining {",
+            by: "if !is_message || !self.map.is_told() || self.draining {",
         }],
-        tests: &[node("tests::hops"), node(""), MESH],
+        tests: &[node("tests::behind"), node(""), MESH],
     },
     Mutant {
         number: 42,
@@ -163,6 +163,26 @@ pub(super) const LATER: &[Mutant] = &[
             by: "            _ = head.origin;",
         }],
         tests: &[node("tests::direct"), node("")],
+    },
+    Mutant {
+        number: 43,
+        name: "a later message overtakes one that waits for a record",
+        edits: &[Edit {
+            file: "crates/node/src/behind.rs",
+            text: "(self.looked != Some(generation) || self.is_over(now))",
+            by: "(self.looked != Some(generation) && self.is_over(now))",
+        }],
+        tests: &[node("tests::behind"), node("")],
+    },
+    Mutant {
+        number: 44,
+        name: "the copy of a packet that is cut ends the other one's",
+        edits: &[Edit {
+            file: "crates/node/src/direct.rs",
+            text: "if code == Code::Limit && *ways > 1 {",
+            by: "if code == Code::Limit && *ways > 2 {",
+        }],
+        tests: &[node("tests::cut"), node("")],
     },
     // ---- neighbours and addresses (protocol 9.5 and 10.4)
     Mutant {
