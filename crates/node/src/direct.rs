@@ -47,7 +47,7 @@ struct Sent {
     asker: Asker,
     to: UserId,
     stage: Stage,
-    /// On how many ways it is: one that was cut says nothing of another.
+    /// On how many ways it is: the end of one says nothing of another.
     ways: u8,
 }
 
@@ -107,7 +107,7 @@ impl Directs {
     /// Something is said of a packet. Nobody who asks is told twice, but that what was delivered is of no use.
     fn answer(&mut self, corr: u64, code: Code) -> Option<Answer> {
         let Sent { asker, to, stage, ways } = self.sent.get_mut(&corr)?;
-        if code == Code::Limit && *ways > 1 {
+        if matches!(code, Code::Limit | Code::Unreachable) && *ways > 1 {
             *ways = ways.saturating_sub(1);
             return None;
         }

@@ -144,9 +144,15 @@ fn a_server_that_leaves_says_nothing_of_room() {
     assert_eq!(statuses(&world, peers[0]), []);
 }
 
-/// What was repeated goes by two ways, and a server on one of them has no room.
+/// What was repeated goes by two ways, and a server on one of them has no room, or no way on.
 #[test]
-fn of_two_copies_the_one_that_is_cut_says_nothing_of_the_other() {
+fn of_two_copies_the_one_that_ends_on_the_way_says_nothing_of_the_other() {
+    for end in [Code::Limit, Code::Unreachable] {
+        one_of_two_copies_ends_on_the_way(end);
+    }
+}
+
+fn one_of_two_copies_ends_on_the_way(end: Code) {
     let (mut world, peers) = hub(3);
     let ann = world.client(0, 1);
     for req in [7, 8, 9] {
@@ -155,7 +161,7 @@ fn of_two_copies_the_one_that_is_cut_says_nothing_of_the_other() {
     let numbers: Vec<u64> = handed(&world, peers[1]).iter().map(|(head, _)| head.corr).collect();
     assert_eq!((numbers.len(), handed(&world, peers[2]).len()), (3, 3));
     for corr in &numbers {
-        carried(&mut world, peers[1], *corr, &Carried::Status(Code::Limit));
+        carried(&mut world, peers[1], *corr, &Carried::Status(end));
     }
     assert!((7..=9).all(|req| told(&world, ann, req).is_empty()), "the other copy is under way");
     for (corr, code) in numbers.iter().zip([Code::Ok, Code::Limit]) {
@@ -163,7 +169,7 @@ fn of_two_copies_the_one_that_is_cut_says_nothing_of_the_other() {
     }
     carried(&mut world, peers[2], numbers[0], &Carried::Status(Code::NoSession));
     assert_eq!(told(&world, ann, 7), [Code::Ok, Code::NoSession]);
-    assert_eq!(told(&world, ann, 8), [Code::Limit], "both were cut");
+    assert_eq!(told(&world, ann, 8), [Code::Limit], "both have ended");
     world.run_for(secs(5));
     assert_eq!(told(&world, ann, 9), [Code::Timeout], "nobody says what became of the other");
 }
