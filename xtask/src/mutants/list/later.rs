@@ -179,8 +179,8 @@ pub(super) const LATER: &[Mutant] = &[
         name: "the copy of a packet that is cut ends the other one's",
         edits: &[Edit {
             file: "crates/node/src/direct.rs",
-            text: "if code == Code::Limit && *ways > 1 {",
-            by: "if code == Code::Limit && *ways > 2 {",
+            text: "if matches!(code, Code::Limit | Code::Unreachable) && *ways > 1 {",
+            by: "if matches!(code, Code::Limit | Code::Unreachable) && *ways > 2 {",
         }],
         tests: &[node("tests::cut"), node("")],
     },
