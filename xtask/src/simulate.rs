@@ -142,8 +142,10 @@ impl Run {
     /// Why it is not run: without the memory it would end the process, or another one. Who names it wants it all the same.
     fn lacks_memory(&self, named: &[&str]) -> Option<String> {
         let (name, needed) = LARGEST;
-        let lacks = self.name == name && !named.contains(&name);
-        let available = available_gib().filter(|available| lacks && *available < needed)?;
+        if self.name != name || named.contains(&name) {
+            return None;
+        }
+        let available = available_gib().filter(|available| *available < needed)?;
         Some(format!(
             "{name}, which was not run: it needs {needed} GiB of memory, and {available} are available"
         ))

@@ -17,6 +17,9 @@ use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint};
 
+/// The field of the wire's `Frame` that holds a `Route`.
+const ROUTE: u32 = 44;
+
 /// A frame. `req` asks for exactly one reply; the reply repeats it in `re`.
 ///
 /// ```
@@ -266,7 +269,7 @@ impl Route {
         decode_varint(&mut rest).ok()?;
         let (number, _) = decode_key(&mut rest).ok()?;
         decode_varint(&mut rest).ok()?;
-        let fields = wire::Route::decode(rest).ok().filter(|_| number == 44)?;
+        let fields = wire::Route::decode(rest).ok().filter(|_| number == ROUTE)?;
         match convert::from_wire(wire::frame::Kind::Route(fields)).ok()? {
             Kind::Route(route) => Some(Self { payload, ..route }),
             _ => None,
@@ -292,7 +295,7 @@ fn put_route_head(fields: wire::Frame, route: &Route, out: &mut BytesMut) -> Byt
     encode_key(6, WireType::LengthDelimited, &mut inner);
     encode_varint(len_u64(route.payload.len()), &mut inner);
     out.extend_from_slice(&fields.encode_to_vec());
-    encode_key(44, WireType::LengthDelimited, out);
+    encode_key(ROUTE, WireType::LengthDelimited, out);
     encode_varint(len_u64(inner.len().saturating_add(route.payload.len())), out);
     out.extend_from_slice(&inner);
     route.payload.clone()

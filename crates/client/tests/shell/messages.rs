@@ -2,7 +2,9 @@
 
 use super::*;
 use bytes::Bytes;
-use darkchat_client::{Content, JoinError, MemberChange, Note, Payload, SendError, TrySendError};
+use darkchat_client::{
+    Client, Content, JoinError, MemberChange, Note, Notes, Payload, SendError, Sender, TrySendError,
+};
 use darkchat_transport_tcp::Tcp;
 use darkchat_transport_ws::Ws;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -124,15 +126,21 @@ async fn a_channel_is_joined_once_and_can_be_left_and_joined_again() {
     lobby.send("here again").await.expect("taken");
 }
 
+/// A client, its notes, and a sender for a channel that it has left.
+async fn who_left(memory: &Memory) -> (Client, Notes, Sender) {
+    let client = user(memory, 2, "station").await;
+    let notes = client.notes();
+    let lobby = join(&client, "lobby").await;
+    let sender = lobby.sender();
+    lobby.leave().await.expect("left");
+    (client, notes, sender)
+}
+
 #[tokio::test]
 async fn what_is_tried_and_not_taken_is_noted() {
     let memory = Memory::default();
     let _station = server(&memory, "station", 1).await;
-    let client = user(&memory, 2, "station").await;
-    let mut notes = client.notes();
-    let lobby = join(&client, "lobby").await;
-    let sender = lobby.sender();
-    lobby.leave().await.expect("left");
+    let (_client, mut notes, sender) = who_left(&memory).await;
     sender.try_send("too late").expect("queued");
     let noted = async {
         loop {
@@ -148,11 +156,7 @@ async fn what_is_tried_and_not_taken_is_noted() {
 async fn of_more_failures_than_wait_the_newest_are_noted_and_the_others_counted() {
     let memory = Memory::default();
     let _station = server(&memory, "station", 1).await;
-    let client = user(&memory, 2, "station").await;
-    let mut notes = client.notes();
-    let lobby = join(&client, "lobby").await;
-    let sender = lobby.sender();
-    lobby.leave().await.expect("left");
+    let (client, mut notes, sender) = who_left(&memory).await;
     let queued: u64 = (0..10_000).map_while(|_| sender.try_send("too late").ok().map(|()| 1)).sum();
     client.close().await;
     let (mut noted, mut missed) = (0, 0);

@@ -3,12 +3,11 @@
 use super::lookup::{answer, attached, carried};
 use super::objects::{record_of, stranger};
 use super::world::{Client, World, ms, secs, server, user};
-use crate::{Accept, DroppedFor, Input, Received, RefusedFor};
+use crate::{Accept, DroppedFor, Received, RefusedFor};
 use bytes::Bytes;
 use darkchat_proto::limits::MAX_PACKET;
 use darkchat_proto::{
-    Carried, Class, Code, DeviceId, Digest16, DmDeliver, Frame, Kind, Route, RouteHead, SendDm, ServerId,
-    UserId,
+    Carried, Class, Code, DeviceId, DmDeliver, Frame, Kind, Route, RouteHead, SendDm, ServerId, UserId,
 };
 
 /// A packet that is no call.
@@ -333,97 +332,6 @@ fn packets_for_a_client_that_does_not_read_wait_and_then_end_its_link_and_none_i
     let stats = world.stats(1);
     assert_eq!((stats.pending, stats.dropped.get(&DroppedFor::QueueFull)), (0, None), "{stats:?}");
     assert!(world.stats(0).closes() && world.is_open(ann));
-}
-
-/// A packet as long as one may be; a hundred and twenty of them are more than may wait for a link.
-fn longest() -> Bytes {
-    Bytes::from(vec![3; MAX_PACKET])
-}
-
-#[test]
-fn who_sent_a_packet_that_is_cut_at_its_own_server_is_told_at_once() {
-    let mut world = World::line(2);
-    let (ann, bob, slow) = (world.client(0, 1), world.client(0, 2), world.link_with(0, 1));
-    world.stall(0, slow, true);
-    for req in 1..=100 {
-        send(&mut world, ann, req, to(3, server(1), longest()));
-    }
-    assert_eq!(world.stats(0).dropped_total(), 0);
-    for req in 1..=40 {
-        send(&mut world, bob, req, to(3, server(1), longest()));
-    }
-    let cut = (1..=100).filter(|req| told(&world, ann, *req) == [Code::Limit]).count();
-    assert!(
-        cut > 10 && (1..=40).all(|req| told(&world, bob, req).is_empty()),
-        "who has most waiting pays: {cut}"
-    );
-    assert_eq!(world.stats(0).dropped[&DroppedFor::QueueFull], cut as u64);
-    assert_eq!(told(&world, ann, 100), [Code::Limit], "the newest");
-}
-
-#[test]
-fn who_sent_a_packet_that_is_cut_on_the_way_is_told_as_soon_as_the_news_can_be_there() {
-    let mut world = World::line(3);
-    let (ann, near, slow) = (world.client(0, 1), world.client(1, 2), world.link_with(1, 2));
-    world.stall(1, slow, true);
-    for req in 1..=100 {
-        send(&mut world, ann, req, to(3, server(2), longest()));
-    }
-    world.run_for(ms(100));
-    for req in 1..=40 {
-        send(&mut world, near, req, to(3, server(2), longest()));
-    }
-    world.run_for(ms(10));
-    let cut = (1..=100).filter(|req| told(&world, ann, *req) == [Code::Limit]).count();
-    assert_eq!(world.stats(1).dropped[&DroppedFor::QueueFull], cut as u64);
-    assert!(cut > 10 && (1..=40).all(|req| told(&world, near, req).is_empty()), "{cut}");
-}
-
-/// A neighbour that floods gets as many small answers as frames of its were cut, and none that would push anything out.
-#[test]
-fn a_flood_of_packets_buys_one_answer_for_each_that_is_cut_and_none_where_there_is_no_room() {
-    for has_room in [true, false] {
-        let mut world = World::new(1);
-        let [flooder, other, slow] = [1, 2, 3].map(|number| world.fake_peer(0, stranger(number)));
-        for (peer, number) in [(flooder, 1), (other, 2), (slow, 3)] {
-            world.ask(peer, record_of(stranger(number), 5, 1, &[server(0)]));
-        }
-        world.run_for(secs(2));
-        let sends = |world: &mut World, from: Client, (dst, corr): (u16, u64), bytes: usize| {
-            let packet = Bytes::from(vec![3; bytes]);
-            let dm = DmDeliver { user: user(2), device: DeviceId::new([1; 16]), packet, delivery: 0 };
-            let payload = Carried::Direct(dm).encode();
-            let head = RouteHead {
-                origin: stranger(1).router(),
-                id: corr,
-                ttl: 9,
-                dst: vec![stranger(dst).router()],
-                class: Class::Dm,
-                want_done: false,
-                corr,
-            };
-            let (digest, check) = (Digest16::new([0; 16]), crate::Check::NotChecked);
-            let frame = Received::Route { head, payload, digest, check, channel: None };
-            world.give(0, Input::Frame { link: from.link, frame });
-        };
-        world.stall(0, slow.link, true);
-        if !has_room {
-            world.stall(0, flooder.link, true);
-            (0..120).for_each(|_| sends(&mut world, other, (1, 0), MAX_PACKET));
-            (0..1_000).for_each(|_| sends(&mut world, other, (1, 0), 100));
-        }
-        let before = world.stats(0).dropped_total();
-        (1..=110).for_each(|number| sends(&mut world, flooder, (3, number), MAX_PACKET));
-        (0..20).for_each(|_| sends(&mut world, other, (3, 0), MAX_PACKET));
-        let cut = world.stats(0).dropped_total() - before;
-        world.stall(0, flooder.link, false);
-        world.run_for(ms(100));
-        let is_status =
-            |frame: &&Frame| matches!(&frame.kind, Kind::Route(route) if route.head.class == Class::DmStatus);
-        let answers = world.inbox(flooder).iter().filter(is_status).count() as u64;
-        assert!(cut > 10, "{cut}");
-        assert_eq!(answers, if has_room { cut } else { 0 }, "{cut} were cut");
-    }
 }
 
 #[test]
